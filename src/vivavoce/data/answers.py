@@ -1,0 +1,146 @@
+"""Right answers that a machine can check: words that must occur, words that must not, exact wording, declining.
+
+Checks are made on normalised words (`normalise_words`): lower case, no punctuation, numbers in words, one spelling. A
+picture's right answer is a `Scene`; it is judged by `omni.judges.drawing`, not here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from vivavoce.data.scene import Scene
+
+AnswerKind = Literal["keys", "words", "decline", "picture"]
+
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_SPELLINGS = {
+    "color": "colour",
+    "colors": "colours",
+    "colored": "coloured",
+    "gray": "grey",
+    "center": "centre",
+    "centers": "centres",
+    "middle": "centre",
+    "ok": "okay",
+    "nothing": "none",
+    "favorite": "favourite",
+}
+_DECLINES = (
+    "cannot",
+    "can't",
+    "can not",
+    "won't",
+    "will not",
+    "don't guess",
+    "do not guess",
+    "not able to",
+    "unable to",
+    "rather not",
+    "no way to tell",
+    "not something i",
+    "don't identify",
+    "don't name",
+    "don't copy",
+    "don't judge",
+)
+
+
+def say_number(value: int) -> str:
+    """An integer from 0 to 9,999 in words, as our voice says it: `forty two`, `one hundred five`."""
+    if not 0 <= value <= 9999:
+        raise ValueError(f"number is {value}; need 0 to 9999")
+    if value < 20:
+        return _ONES[value]
+    if value < 100:
+        tens, ones = divmod(value, 10)
+        return _TENS[tens - 2] + (f" {_ONES[ones]}" if ones else "")
+    unit, name = (1000, "thousand") if value >= 1000 else (100, "hundred")
+    count, rest = divmod(value, unit)
+    return f"{_ONES[count]} {name}" + (f" {say_number(rest)}" if rest else "")
+
+
+def fold_text(text: str) -> str:
+    """The form in which the small world writes text: lower case, one space, plain quotes, no other signs than , . ? ! ' -."""
+    text = text.lower().replace("’", "'").replace("‘", "'").replace("\u2014", ", ")
+    return " ".join(re.sub(r"[^a-z0-9,.?!' -]+", " ", text).split())
+
+
+def normalise_words(text: str) -> list[str]:
+    """Words for comparison: lower case, no punctuation, integers in words, British spelling."""
+    words: list[str] = []
+    for token in re.findall(r"\d+|[a-z]+(?:'[a-z]+)*", text.lower().replace("’", "'")):
+        if token.isdigit():
+            value = int(token)
+            words.extend(say_number(value).split() if value <= 9999 else [token])
+        else:
+            words.append(_SPELLINGS.get(token) or token)
+    return words
+
+
+def has_phrase(words: list[str], phrase: str) -> bool:
+    """Whether the words of `phrase` (normalised here) occur in `words`, in a row."""
+    wanted = normalise_words(phrase)
+    return any(words[start : start + len(wanted)] == wanted for start in range(len(words) - len(wanted) + 1))
+
+
+def is_decline(text: str) -> bool:
+    """Whether `text` declines to do what was asked."""
+    words = normalise_words(text)
+    return any(has_phrase(words, phrase) for phrase in _DECLINES)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What counts as right.
+
+    kind: `keys` - one phrase of every group in `keys` occurs, none of `rivals` does, and it is no decline; `words` - the
+    same words as `text` after normalising; `decline` - it declines, and none of `rivals` occurs; `picture` - there is
+    no text to check.
+    text: the reference answer. scene: what a drawn answer must show, whatever the kind.
+    """
+
+    kind: AnswerKind
+    text: str = ""
+    keys: tuple[tuple[str, ...], ...] = ()
+    rivals: tuple[str, ...] = ()
+    scene: Scene | None = None
+
+    def check(self, text: str) -> bool:
+        """Whether `text` is a right answer.
+
+        Raises: ValueError for kind `picture`, which has no text; judge the drawing against `scene`.
+        """
+        if self.kind == "picture":
+            raise ValueError("a picture answer has no text to check; judge the drawing against answer.scene")
+        words = normalise_words(text)
+        if self.kind == "words":
+            return words == normalise_words(self.text)
+        if any(has_phrase(words, rival) for rival in self.rivals):
+            return False
+        if self.kind == "decline":
+            return is_decline(text)
+        return not is_decline(text) and all(any(has_phrase(words, phrase) for phrase in group) for group in self.keys)
