@@ -67,7 +67,9 @@ def open_store(url: str | Path, *, pool_size: int = 10) -> Store:
     is_sqlite = parsed.get_backend_name() == "sqlite"
     if is_sqlite and parsed.database not in (None, "", ":memory:"):
         Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {} if is_sqlite else {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
+    options: dict[str, Any] = (
+        {} if is_sqlite else {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
+    )
     engine = create_engine(parsed, **options)
     if is_sqlite:
         event.listen(engine, "connect", _set_sqlite_pragmas)
@@ -77,7 +79,9 @@ def open_store(url: str | Path, *, pool_size: int = 10) -> Store:
     except DBAPIError as error:
         engine.dispose()
         shown = parsed.render_as_string(hide_password=True)
-        raise ConfigError(f"cannot open the store {shown}: {error.orig}; is the database running and writable?") from error
+        raise ConfigError(
+            f"cannot open the store {shown}: {error.orig}; is the database running and writable?"
+        ) from error
     return Store(engine)
 
 

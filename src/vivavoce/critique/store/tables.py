@@ -11,7 +11,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, DateTime, ForeignKey, MetaData, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
 
@@ -89,7 +99,11 @@ class Versioned:
     @declared_attr.directive
     @classmethod
     def __table_args__(cls) -> tuple[Any, ...]:
-        return (UniqueConstraint("key", "version"), CheckConstraint("version >= 1", name="version_positive"), *cls.rules())
+        return (
+            UniqueConstraint("key", "version"),
+            CheckConstraint("version >= 1", name="version_positive"),
+            *cls.rules(),
+        )
 
     @classmethod
     def rules(cls) -> tuple[Any, ...]:

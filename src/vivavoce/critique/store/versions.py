@@ -30,7 +30,7 @@ def digest_text(text: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
-def current(table: type[Thing], *, with_retracted: bool = False) -> Select[tuple[Thing]]:
+def current(table: type[Thing], *, with_retracted: bool = False) -> Select[Thing]:
     """A select of the newest version of every thing in `table`; add `.where(...)` as you like."""
     newer = aliased(table)
     has_newer = exists().where(and_(newer.key == table.key, newer.version > table.version))
@@ -86,7 +86,7 @@ def revise(session: Session, row: Thing, *, by: str, **changes: Any) -> Thing:
             f"{_name(row)} {row.key!r} is at version {newest}, not {row.version}: someone revised it; read it again"
         )
     values = {name: getattr(row, name) for name in columns - _BOOKKEEPING} | changes
-    return _append(session, type(row)(key=row.key, created_by=by, **values), version=row.version + 1)
+    return _append(session, type(row)(**{"key": row.key, "created_by": by, **values}), version=row.version + 1)
 
 
 def retract(session: Session, row: Thing, *, by: str) -> Thing:
@@ -117,6 +117,7 @@ def _value(row: Versioned, attribute: Any) -> Any:
 def _append(session: Session, row: Thing, *, version: int) -> Thing:
     row.version = version
     row.digest = digest_content(row)
+    _refuse_nul(row)
     if isinstance(row, Passage):
         row.content_digest = row.media_digest or digest_text(row.text)
         _check_split(session, row)
@@ -128,6 +129,13 @@ def _append(session: Session, row: Thing, *, version: int) -> Thing:
     except IntegrityError as error:
         raise DataError(_explain(error, row)) from error
     return row
+
+
+def _refuse_nul(row: Versioned) -> None:
+    for attribute in inspect(type(row)).column_attrs:
+        value = getattr(row, attribute.key)
+        if isinstance(value, str) and "\0" in value:
+            raise DataError(f"{_name(row)} {row.key!r} has a NUL character in {attribute.key}; remove it")
 
 
 def _explain(error: IntegrityError, row: Versioned) -> str:
