@@ -1,0 +1,1 @@
+"""Teacher voices, the texts they read, augmentation, and renderings on disk."""

@@ -24,38 +24,16 @@ _TEST_SHARE = 20
 
 _DIGITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _NUMBERS = [*_DIGITS.split(), "seventeen", "eighteen", "nineteen"]
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_COLOURS = "red orange yellow green blue purple pink brown black white grey gold silver violet".split()
-_SIZES = "big small tiny large huge little tall short wide narrow thick thin".split()
-_THINGS = (
-    "ball cube star tree house cat dog fish car cup bird boat bell book box flower apple banana chair table lamp key "
-    "clock hat shoe moon sun cloud heart ring square circle triangle diamond arrow cross leaf mushroom rabbit horse "
-    "cow pig sheep duck frog bus train plane ship bottle spoon fork knife plate glass window door bridge kite drum"
-).split()
-_PLACES = (
-    "on the left|on the right|at the top|at the bottom|in the middle|above the {thing}|below the {thing}|"
-    "next to the {thing}|behind the {thing}|in front of the {thing}|under the {thing}|between the two {thing}s"
-).split("|")
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_MONTHS = "January February March April May June July August September October November December".split()
-_LETTERS = "A B C D E F G H I J K L M N O P Q R S T U V W X Y Z".split()
-_SOUNDS = "beep clap bell whistle knock siren horn drum tone click".split()
-_TEMPLATES = (
-    "I can see {number} {colour} {thing}s {place}.|There is a {size} {colour} {thing} {place}.|"
-    "The {thing} is {place}.|It is a {colour} {thing}.|The answer is {number}.|"
-    "{number} plus {number} is {number}.|{number} minus {number} makes {number}.|"
-    "The letter {letter} comes before the letter {letter}.|That word is spelled {letter}, {letter}, {letter}, {letter}.|"
-    "{day} comes after {day}.|After {month} comes {month}.|The picture shows {number} {thing}s and a {colour} {thing}.|"
-    "I heard {number} {sound}s and then a {sound}.|The {thing} moved from left to right.|"
-    "A {colour} {thing} appeared, and the {thing} vanished.|I will draw a {size} {colour} {thing} {place}.|"
-    "Here is your {colour} {thing}.|Sorry, I can't tell who is speaking from a voice.|"
-    "No, the {thing} is {size}, and the {thing} is {size}.|Yes, there are {number} of them.|"
-    "What colour is the {thing} {place}?|How many {thing}s do you see?|The opposite of {size} is {size}.|"
-    "My name is Viva, and I can hear, see, speak and draw.|I don't know that one, sorry.|"
-    "The number is {number} {number} {number} {number}.|A {thing} is bigger than a {thing}, I think.|"
-    "On {day} the {day_month} of {month} we met {place}.|{tens} {thing}s and {tens} {thing}s.|"
-    "Please say that once more.|It says {letter} {letter} {letter}.|The {colour} one is {place}."
-).split("|")
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_COLOURS = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey", "gold", "silver", "violet"]
+_SIZES = ["big", "small", "tiny", "large", "huge", "little", "tall", "short", "wide", "narrow", "thick", "thin"]
+_THINGS = ["ball", "cube", "star", "tree", "house", "cat", "dog", "fish", "car", "cup", "bird", "boat", "bell", "book", "box", "flower", "apple", "banana", "chair", "table", "lamp", "key", "clock", "hat", "shoe", "moon", "sun", "cloud", "heart", "ring", "square", "circle", "triangle", "diamond", "arrow", "cross", "leaf", "mushroom", "rabbit", "horse", "cow", "pig", "sheep", "duck", "frog", "bus", "train", "plane", "ship", "bottle", "spoon", "fork", "knife", "plate", "glass", "window", "door", "bridge", "kite", "drum"]
+_PLACES = ["on the left", "on the right", "at the top", "at the bottom", "in the middle", "above the {thing}", "below the {thing}", "next to the {thing}", "behind the {thing}", "in front of the {thing}", "under the {thing}", "between the two {thing}s"]
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+_LETTERS = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O", "P", "Q", "R", "S", "T", "U", "V", "W", "X", "Y", "Z"]
+_SOUNDS = ["beep", "clap", "bell", "whistle", "knock", "siren", "horn", "drum", "tone", "click"]
+_TEMPLATES = ["I can see {number} {colour} {thing}s {place}.", "There is a {size} {colour} {thing} {place}.", "The {thing} is {place}.", "It is a {colour} {thing}.", "The answer is {number}.", "{number} plus {number} is {number}.", "{number} minus {number} makes {number}.", "The letter {letter} comes before the letter {letter}.", "That word is spelled {letter}, {letter}, {letter}, {letter}.", "{day} comes after {day}.", "After {month} comes {month}.", "The picture shows {number} {thing}s and a {colour} {thing}.", "I heard {number} {sound}s and then a {sound}.", "The {thing} moved from left to right.", "A {colour} {thing} appeared, and the {thing} vanished.", "I will draw a {size} {colour} {thing} {place}.", "Here is your {colour} {thing}.", "Sorry, I can't tell who is speaking from a voice.", "No, the {thing} is {size}, and the {thing} is {size}.", "Yes, there are {number} of them.", "What colour is the {thing} {place}?", "How many {thing}s do you see?", "The opposite of {size} is {size}.", "My name is Viva, and I can hear, see, speak and draw.", "I don't know that one, sorry.", "The number is {number} {number} {number} {number}.", "A {thing} is bigger than a {thing}, I think.", "On {day} the {day_month} of {month} we met {place}.", "{tens} {thing}s and {tens} {thing}s.", "Please say that once more.", "It says {letter} {letter} {letter}.", "The {colour} one is {place}."]
 
 
 def grammar_sentences(seed: int) -> Iterator[str]:
@@ -128,7 +106,9 @@ def reading_texts(count: int, seed: int, split: Split = "train", folder: Path = 
     rng.shuffle(phrases)
     num_phrases = count * 2 // 3
     if num_phrases > len(phrases):
-        raise AssetError(f"asked for {count} sentences; WordNet has {len(phrases)} phrases, enough for two thirds of fewer")
+        raise AssetError(
+            f"asked for {count} sentences; WordNet has {len(phrases)} phrases, enough for two thirds of fewer"
+        )
     texts = dict.fromkeys(phrases[:num_phrases])
     for text in grammar_sentences(seed):
         if len(texts) == count:

@@ -1,0 +1,1 @@
+"""Training: the loop that every trainer shares, and the trunk's."""
