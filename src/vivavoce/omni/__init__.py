@@ -1,0 +1,1 @@
+"""The omni model: one network that hears, sees, reads, speaks and draws."""

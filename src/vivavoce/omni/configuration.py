@@ -1,0 +1,99 @@
+"""Shape of the omni network: a Llama configuration with the streams beside it."""
+
+from __future__ import annotations
+
+from huggingface_hub.dataclasses import strict
+from transformers import LlamaConfig
+
+from vivavoce.errors import CheckpointError
+
+FORMAT_VERSION = 1
+"""Raised when a checkpoint of the past can no longer be read."""
+
+CLOCK_HZ = 12.5
+MEL_BINS = 80
+MEL_FRAMES_PER_STEP = 8
+IMAGE_PIXELS = 64
+PATCH_PIXELS = 8
+NUM_PATCHES = (IMAGE_PIXELS // PATCH_PIXELS) ** 2
+FRAME_PATCH_PIXELS = 16
+"""A film's frame is cut coarser: 16 steps instead of 64, since there are many."""
+NUM_FRAME_PATCHES = (IMAGE_PIXELS // FRAME_PATCH_PIXELS) ** 2
+NUM_IMAGE_OUT_TOKENS = 64
+
+
+@strict
+class OmniConfig(LlamaConfig):
+    """A Llama configuration; `vocab_size` is `num_text_ids + num_image_codes`, embeddings are tied."""
+
+    model_type = "vivavoce_omni"
+
+    num_text_ids: int = 1024
+    num_image_codes: int = 1000
+    num_books: int = 4
+    num_codes_per_book: int = 1000
+    stem_width: int = 192
+    transcript_delay_steps: int = 4
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self, **kwargs):  # type: ignore[override]
+        self.tie_word_embeddings = True
+        self.vocab_size = self.num_text_ids + self.num_image_codes
+        super().__post_init__(**kwargs)
+        if self.format_version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"checkpoint has format version {self.format_version}; this program reads {FORMAT_VERSION}; "
+                "use the release that wrote it, or train again"
+            )
+
+
+def make_nano(**changes) -> OmniConfig:
+    """About 23 M parameters: wide and shallow, because on two cores a layer costs more than its width."""
+    shape = {
+        "hidden_size": 512,
+        "intermediate_size": 1152,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 4096,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+    }
+    return OmniConfig(**{**_ids(), **shape, **changes})
+
+
+def make_small(**changes) -> OmniConfig:
+    """SmolLM2-135M's trunk; its text rows are re-learned on our vocabulary, the layers start from its weights."""
+    shape = {
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "max_position_embeddings": 8192,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 100_000.0},
+    }
+    return OmniConfig(**{**_ids(), **shape, **changes})
+
+
+def make_tiny(**changes) -> OmniConfig:
+    """For tests: every part, nothing learned."""
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "stem_width": 16,
+        "num_text_ids": 320,
+        "num_image_codes": 20,
+        "num_codes_per_book": 12,
+        "max_position_embeddings": 512,
+    }
+    return OmniConfig(**{**_ids(), **shape, **changes})
+
+
+PRESETS = {"nano": make_nano, "small": make_small, "tiny": make_tiny}
+
+
+def _ids() -> dict[str, int]:
+    return {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 6}

@@ -1,0 +1,89 @@
+"""What the trunk is trained to minimise: one weighted cross-entropy per stream.
+
+Weights of single steps come with the data (`layout`); here are the weights of the streams against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vivavoce.omni.network import OmniForConversation, StepBatch
+from vivavoce.omni.steps import CLOCK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossWeights:
+    """Weight of each stream's mean loss (reference: text to speech about 3 to 1)."""
+
+    token: float = 1.0
+    """text answers and image codes, on token steps"""
+    turn: float = 1.0
+    """`<speak>`, `<stop>` or neither"""
+    text: float = 1.0
+    """own text on clock steps"""
+    heard: float = 1.0
+    """the transcript of the user"""
+    codes: float = 1.0
+    """all audio books together"""
+    z: float = 1e-4
+    """square of the log-partition of token logits, against drift"""
+
+
+def compute_losses(
+    model: OmniForConversation, batch: StepBatch, weights: LossWeights
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Total loss and each stream's mean loss (detached), in nats.
+
+    Only positions that carry weight pass the heads.
+    """
+    hidden = model.hear_trunk(model.embed(batch))
+    total = hidden.new_zeros((), dtype=torch.float32)
+    report: dict[str, Tensor] = {}
+
+    is_target = batch.target_weights > 0
+    if is_target.any():
+        logits = model.lm_head(hidden[is_target]).float()
+        loss = _mean_loss(logits, batch.targets[is_target], batch.target_weights[is_target])
+        total = total + weights.token * loss + weights.z * logits.logsumexp(-1).square().mean()
+        report["token"] = loss.detach()
+
+    clock_hidden = hidden[batch.kinds == CLOCK]
+    if len(clock_hidden):
+        total = total + _clock_losses(model, batch, clock_hidden, weights, report)
+    return total, report
+
+
+def _clock_losses(
+    model: OmniForConversation, batch: StepBatch, hidden: Tensor, weights: LossWeights, report: dict[str, Tensor]
+) -> Tensor:
+    chosen = batch.is_clock
+    logits = model.clock_logits(hidden)
+    text = batch.text[chosen]
+    total = hidden.new_zeros((), dtype=torch.float32)
+    for name, stream_logits, targets, step_weights in (
+        ("turn", logits.turn, batch.turn[chosen], batch.turn_weights[chosen]),
+        ("text", logits.text, text, batch.text_weights[chosen]),
+        ("heard", logits.heard, batch.heard[chosen], batch.heard_weights[chosen]),
+    ):
+        loss = _mean_loss(stream_logits.float(), targets, step_weights)
+        total = total + getattr(weights, name) * loss
+        report[name] = loss.detach()
+    code_weights = batch.code_weights[chosen]
+    is_voiced = code_weights > 0
+    if is_voiced.any():
+        codes = batch.codes[chosen][is_voiced]
+        code_logits = model.code_logits(hidden[is_voiced], text[is_voiced], codes).float()
+        spread = code_weights[is_voiced][:, None].expand_as(codes)
+        loss = _mean_loss(code_logits.flatten(0, 1), codes.flatten(), spread.flatten())
+        total = total + weights.codes * loss
+        report["codes"] = loss.detach()
+    return total
+
+
+def _mean_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    return (losses * weights).sum() / weights.sum().clamp_min(1e-6)

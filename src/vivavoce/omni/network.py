@@ -1,0 +1,267 @@
+"""The network: a stock Llama, and beside it the ear, the eyes and the streams of a clock step.
+
+With `input_ids` alone it is an ordinary causal language model (`LlamaForCausalLM` unchanged), which is what TRL, PEFT and
+`generate` see. With steps (`embed`, then `hear_trunk`, then the heads) it listens, speaks, sees and draws. Training and
+both engines go through the same functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
+
+from vivavoce.omni.configuration import (
+    FRAME_PATCH_PIXELS,
+    NUM_FRAME_PATCHES,
+    NUM_PATCHES,
+    PATCH_PIXELS,
+    OmniConfig,
+)
+from vivavoce.omni.stem import Stem
+from vivavoce.omni.steps import CLOCK, FRAME_PATCH, NO_TARGET, PATCH, SPEAK, STAY, TOKEN, Steps
+
+_MARK_CLOCK, _MARK_MUTED, _MARK_SPEAKING, _MARK_SILENT = range(4)
+
+
+@dataclass
+class StepBatch:
+    """Rows padded to one length, as tensors. B rows, T positions, N clock steps in the longest row.
+
+    `Steps` names the fields; `is_clock` [B, N] tells clock steps from padding, `is_speaking` [B, N] is the state before
+    each clock step. Patches of all rows follow one another: [all pictures, 64, 192].
+    """
+
+    kinds: Tensor
+    ids: Tensor
+    targets: Tensor
+    target_weights: Tensor
+    patches: Tensor
+    frame_patches: Tensor
+    mel: Tensor
+    is_muted: Tensor
+    turn: Tensor
+    text: Tensor
+    heard: Tensor
+    codes: Tensor
+    turn_weights: Tensor
+    text_weights: Tensor
+    heard_weights: Tensor
+    code_weights: Tensor
+    is_clock: Tensor
+    is_speaking: Tensor
+
+    def to(self, device: torch.device | str) -> StepBatch:
+        """All tensors on `device`."""
+        return StepBatch(**{item.name: getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)})
+
+
+def collate(rows: list[Steps], *, num_steps: int | None = None) -> StepBatch:
+    """Rows padded at the end to the longest, or to `num_steps`; padding has no loss and, being later, is not seen."""
+    length = max(map(len, rows)) if num_steps is None else num_steps
+    num_clock = max(1, *(len(row.turn) for row in rows)) if len(rows) > 1 else max(1, len(rows[0].turn))
+
+    def pad(name: str, size: int, fill: float = 0) -> Tensor:
+        arrays = [getattr(row, name) for row in rows]
+        out = np.full((len(rows), size, *arrays[0].shape[1:]), fill, arrays[0].dtype)
+        for idx, array in enumerate(arrays):
+            out[idx, : len(array)] = array
+        return torch.from_numpy(out)
+
+    clock_names = (
+        "mel",
+        "is_muted",
+        "turn",
+        "text",
+        "heard",
+        "codes",
+        "turn_weights",
+        "text_weights",
+        "heard_weights",
+        "code_weights",
+    )
+    is_clock = np.zeros((len(rows), num_clock), bool)
+    is_speaking = np.zeros((len(rows), num_clock), bool)
+    for idx, row in enumerate(rows):
+        is_clock[idx, : len(row.turn)] = True
+        is_speaking[idx, : len(row.turn)] = track_speaking(row.turn)
+    return StepBatch(
+        kinds=pad("kinds", length, TOKEN),
+        ids=pad("ids", length),
+        targets=pad("targets", length, NO_TARGET),
+        target_weights=pad("target_weights", length),
+        patches=torch.from_numpy(np.concatenate([row.patches for row in rows])),
+        frame_patches=torch.from_numpy(np.concatenate([row.frame_patches for row in rows])),
+        is_clock=torch.from_numpy(is_clock),
+        is_speaking=torch.from_numpy(is_speaking),
+        **{name: pad(name, num_clock) for name in clock_names},
+    )
+
+
+def track_speaking(turn: np.ndarray) -> np.ndarray:
+    """Whether the model speaks *before* each clock step, from its turn stream [N]; it starts silent."""
+    events = np.concatenate([[STAY], turn[:-1]]) if len(turn) else turn
+    last = np.maximum.accumulate(np.where(events != STAY, np.arange(len(events)), -1)) if len(events) else events
+    return np.array([idx >= 0 and events[idx] == SPEAK for idx in last], bool)
+
+
+class ClockInputs(NamedTuple):
+    """What a clock step reads beside the mel. All [B, N], codes [B, N, K]: outputs of the clock step before."""
+
+    text: Tensor
+    heard: Tensor
+    codes: Tensor
+    is_speaking: Tensor
+    is_muted: Tensor
+
+
+class ClockLogits(NamedTuple):
+    """turn [..., 3], text [..., text rows], heard [..., text rows]."""
+
+    turn: Tensor
+    text: Tensor
+    heard: Tensor
+
+
+class CodeHead(nn.Module):
+    """Codes of one frame, book after book: each sees the hidden state, the word just chosen and the books before.
+
+    We differ from heads in parallel: four books of one frame are not independent, and drawing them apart makes sounds
+    that none of them meant. The chain is one small residual block applied K times.
+    """
+
+    def __init__(self, config: OmniConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.word = nn.Linear(width, width, bias=False)
+        self.before = nn.Linear(width, width, bias=False)
+        self.book = nn.Embedding(config.num_books, width)
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, 2 * width)
+        self.narrow = nn.Linear(2 * width, width)
+        self.out_norm = nn.LayerNorm(width)
+
+    def start(self, hidden: Tensor, word: Tensor) -> Tensor:
+        """hidden [..., D], word [..., D]: embedding of the text token of this very step."""
+        return hidden + self.word(word)
+
+    def read(self, z: Tensor, book: int) -> Tensor:
+        """What book `book` is predicted from, given all before it: [..., D]."""
+        x = z + self.book.weight[book]
+        return self.out_norm(x + self.narrow(F.gelu(self.widen(self.norm(x)))))
+
+    def advance(self, z: Tensor, chosen: Tensor) -> Tensor:
+        """Add what the last book turned out to be; chosen [..., D] is its embedding."""
+        return z + self.before(chosen)
+
+
+class OmniForConversation(LlamaForCausalLM):
+    """The omni model. See the module docstring and `docs/omni.md`."""
+
+    config_class = OmniConfig
+    config: OmniConfig
+
+    def __init__(self, config: OmniConfig) -> None:
+        super().__init__(config)
+        width = config.hidden_size
+        self.stem = Stem(config.stem_width, width)
+        self.patch_in = nn.Linear(PATCH_PIXELS**2 * 3, width)
+        self.patch_position = nn.Embedding(NUM_PATCHES, width)
+        self.frame_in = nn.Linear(FRAME_PATCH_PIXELS**2 * 3, width)
+        self.frame_position = nn.Embedding(NUM_FRAME_PATCHES, width)
+        self.heard_table = nn.Embedding(config.num_text_ids, width)
+        self.heard_out = nn.Linear(width, width, bias=False)
+        # each book has one more row: silent
+        self.code_table = nn.Embedding(config.num_books * (config.num_codes_per_book + 1), width)
+        self.code_head = CodeHead(config)
+        self.turn_out = nn.Linear(width, 3)
+        self.marks = nn.Embedding(4, width)
+        self.post_init()
+
+    @property
+    def silent_code(self) -> int:
+        """The code of every book while the model says nothing."""
+        return self.config.num_codes_per_book
+
+    def embed(self, batch: StepBatch) -> Tensor:
+        """Input vectors of all positions, [B, T, D]."""
+        embeds = self.model.embed_tokens(batch.ids.where(batch.kinds == TOKEN, 0))
+        dtype = embeds.dtype
+        mel = batch.mel.flatten(1, 2).to(dtype)
+        clock = self.embed_clock(self.stem(mel), shift_clock(batch, self.silent_code))
+        embeds[batch.kinds == CLOCK] = clock[batch.is_clock].to(dtype)
+        if len(batch.patches):
+            embeds[batch.kinds == PATCH] = self.embed_patches(batch.patches.to(dtype)).flatten(0, 1).to(dtype)
+        if len(batch.frame_patches):
+            embeds[batch.kinds == FRAME_PATCH] = self.embed_frame(batch.frame_patches.to(dtype)).flatten(0, 1).to(dtype)
+        return embeds
+
+    def embed_patches(self, patches: Tensor) -> Tensor:
+        """Pictures [P, 64, 192] to vectors [P, 64, D]."""
+        return self.patch_in(patches) + self.patch_position.weight
+
+    def embed_frame(self, patches: Tensor) -> Tensor:
+        """Film frames [F, 16, 768] to vectors [F, 16, D]."""
+        return self.frame_in(patches) + self.frame_position.weight
+
+    def embed_clock(self, ear: Tensor, inputs: ClockInputs) -> Tensor:
+        """Sum of a clock step's streams. ear [B, N, D] is the stem's output."""
+        marks = self.marks.weight
+        heard_sound = torch.where(inputs.is_muted[..., None], marks[_MARK_MUTED], ear)
+        state = torch.where(inputs.is_speaking[..., None], marks[_MARK_SPEAKING], marks[_MARK_SILENT])
+        offsets = torch.arange(self.config.num_books, device=inputs.codes.device) * (self.config.num_codes_per_book + 1)
+        codes = self.code_table(inputs.codes + offsets).sum(dim=-2)
+        words = self.model.embed_tokens(inputs.text) + self.heard_table(inputs.heard)
+        return heard_sound + state + codes + words + marks[_MARK_CLOCK]
+
+    def hear_trunk(self, embeds: Tensor) -> Tensor:
+        """The trunk over whole rows, [B, T, D] to [B, T, D]."""
+        return self.model(inputs_embeds=embeds, use_cache=False).last_hidden_state
+
+    def clock_logits(self, hidden: Tensor) -> ClockLogits:
+        """The three decisions of clock steps from hidden [..., D]."""
+        words = self.lm_head.weight[: self.config.num_text_ids]
+        return ClockLogits(
+            self.turn_out(hidden),
+            F.linear(hidden, words),
+            F.linear(self.heard_out(hidden), self.heard_table.weight),
+        )
+
+    def code_logits(self, hidden: Tensor, text: Tensor, codes: Tensor) -> Tensor:
+        """Logits of all books, each given the true ones before it.
+
+        Shapes: hidden [M, D]; text [M], the own text token of the same step; codes [M, K]; result [M, K, codes].
+        """
+        z = self.code_head.start(hidden, self.model.embed_tokens(text))
+        books = []
+        for book in range(self.config.num_books):
+            books.append(F.linear(self.code_head.read(z, book), self.code_rows(book)))
+            if book + 1 < self.config.num_books:
+                z = self.code_head.advance(z, F.embedding(codes[:, book], self.code_rows(book)))
+        return torch.stack(books, dim=1)
+
+    def code_rows(self, book: int) -> Tensor:
+        """Output rows of one book, tied to its input table, without the silent row."""
+        first = book * (self.config.num_codes_per_book + 1)
+        return self.code_table.weight[first : first + self.config.num_codes_per_book]
+
+
+def shift_clock(batch: StepBatch, silent_code: int) -> ClockInputs:
+    """What each clock step reads: the outputs of the clock step before it; nothing before the first."""
+
+    def shift(values: Tensor, fill: int) -> Tensor:
+        first = torch.full_like(values[:, :1], fill)
+        return torch.cat([first, values[:, :-1]], dim=1)
+
+    return ClockInputs(
+        shift(batch.text, 0), shift(batch.heard, 0), shift(batch.codes, silent_code), batch.is_speaking, batch.is_muted
+    )
+
+
+AutoConfig.register("vivavoce_omni", OmniConfig, exist_ok=True)
+AutoModelForCausalLM.register(OmniConfig, OmniForConversation, exist_ok=True)
