@@ -1,0 +1,1 @@
+"""Alembic's scripts for the study, a branch beside the store's."""
