@@ -52,23 +52,28 @@ def postgres_socket() -> Iterator[str]:
         cwd=folder,
     )
     try:
+        # migrated once and copied for each test
+        _create_database(str(folder), "migrated")
+        open_store(f"postgresql+psycopg://viva@/migrated?host={folder}").close()
         yield str(folder)
     finally:
         subprocess.run(_as_unprivileged([*control, "-m", "immediate", "stop"]), capture_output=True, cwd=folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgres_url(postgres_socket: str) -> Iterator[str]:
-    """The URL of a fresh database."""
+def _create_database(socket: str, name: str, template: str = "template1") -> None:
     import psycopg
 
+    with psycopg.connect(host=socket, user="viva", dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def postgres_url(postgres_socket: str) -> str:
+    """The URL of a fresh, migrated database; it goes with the cluster."""
     name = f"t{os.urandom(6).hex()}"
-    with psycopg.connect(host=postgres_socket, user="viva", dbname="postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    yield f"postgresql+psycopg://viva@/{name}?host={postgres_socket}"
-    with psycopg.connect(host=postgres_socket, user="viva", dbname="postgres", autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+    _create_database(postgres_socket, name, "migrated")
+    return f"postgresql+psycopg://viva@/{name}?host={postgres_socket}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -98,9 +98,7 @@ def test_a_retracted_thing_is_not_current_but_kept(store: Store) -> None:
         assert len(history(session, Answer, "a1")) == 2
 
 
-@pytest.mark.parametrize("table", APPEND_ONLY)
-@pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET id = id + 100"])
-def test_the_database_itself_refuses_changes(store: Store, table: str, statement: str) -> None:
+def test_the_database_itself_refuses_changes(store: Store) -> None:
     with store.session() as session:
         answer = _answer(session)
         critique = add(session, _critique(answer))
@@ -108,8 +106,10 @@ def test_the_database_itself_refuses_changes(store: Store, table: str, statement
         author = {"author_kind": "model", "author": "m"}
         add(session, Refinement(key="r", created_by="t", answer_id=answer.id, mode="direct", text="x", **author))
         record_event(session, "w", "opened")
-    with pytest.raises(DBAPIError, match="append-only"), store.engine.begin() as connection:
-        connection.execute(text(statement.format(table)))
+    for table in APPEND_ONLY:
+        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET id = id + 100"):
+            with pytest.raises(DBAPIError, match=f"{table} is append-only"), store.engine.begin() as connection:
+                connection.execute(text(statement))
 
 
 def test_a_session_refuses_to_change_a_row(sqlite_store: Store) -> None:

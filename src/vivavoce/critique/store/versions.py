@@ -5,9 +5,6 @@ Every content rule that needs more than one row lives here: spans inside their t
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, and_, exists, func, inspect, select
@@ -16,18 +13,13 @@ from sqlalchemy.orm import Session, aliased
 
 from vivavoce.critique.spans import Extent, check_span, spans_from_json
 from vivavoce.critique.store.tables import Answer, Critique, Passage, Question, Refinement, Versioned
+from vivavoce.critique.texts import digest_text
 from vivavoce.errors import DataError
 from vivavoce.files import digest_json
 
 Thing = TypeVar("Thing", bound=Versioned)
 
 _BOOKKEEPING = {"id", "key", "version", "created_at", "created_by", "digest"}
-
-
-def digest_text(text: str) -> str:
-    """sha256 of a text with Unicode, case and white space normalised: what makes two passages equal."""
-    plain = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().casefold()
-    return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def current(table: type[Thing], *, with_retracted: bool = False) -> Select[Thing]:

@@ -1,0 +1,1 @@
+"""Other people's data as records, and records into the store: one file per format."""
