@@ -2,4 +2,8 @@
 
 from vivavoce.command import Command
 
-COMMANDS: dict[str, Command] = {}
+COMMANDS: dict[str, Command] = {
+    "rbr check": Command(
+        "vivavoce.rbr.check_command:check", "Prove that a rule file's classes are exclusive and complete.", "rbr"
+    ),
+}
