@@ -95,11 +95,12 @@ class OwnSpan:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """A picture (or the next frame of a film) that arrives while the clock runs, `gap_s` after the anchor."""
+    """A picture (or the next frame of a film: `is_frame`) that arrives while the clock runs, `gap_s` after the anchor."""
 
     image: Image
     gap_s: float = 0.0
     anchor: Literal["end", "start"] = "end"
+    is_frame: bool = False
 
 
 Event = UserSpan | OwnSpan | Insert

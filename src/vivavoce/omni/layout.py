@@ -28,8 +28,13 @@ from vivavoce.omni.configuration import (
     PATCH_PIXELS,
     OmniConfig,
 )
+from vivavoce.omni.mel import USER_MEL
 from vivavoce.omni.steps import SPEAK, STAY, STOP, ClockStep, StepRow, cut_patches
 from vivavoce.omni.vocabulary import Vocabulary
+
+MEL_FLOOR = float((np.log(USER_MEL.floor) - USER_MEL.mean) / USER_MEL.scale)
+_POWER = 2 * USER_MEL.scale
+"""Log-power per unit of scaled log-magnitude."""
 
 TEXT_WEIGHT = 1.0
 PROMPT_WEIGHT = 0.1
@@ -229,19 +234,23 @@ def place_transcript(loudness: np.ndarray, num_ids: int, *, first_frame: int, de
 
 
 def mix_mel(track: np.ndarray, mel: np.ndarray, first_frame: int) -> None:
-    """Add a sound's log-mel [F, 80] into a track, in place, as powers add; what sticks out is cut off."""
+    """Add a sound's scaled log-mel [F, 80] into a track, in place, as powers add; what sticks out is cut off."""
     end = min(len(track), first_frame + len(mel))
     if first_frame < end:
-        track[first_frame:end] = np.logaddexp(track[first_frame:end], mel[: end - first_frame])
+        both = np.logaddexp(_POWER * track[first_frame:end], _POWER * mel[: end - first_frame])
+        track[first_frame:end] = both / _POWER
 
 
-def make_quiet(num_frames: int, floor: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Log-mel [F, 80] of steady noise whose mean log-power by band is `floor` [80].
+def make_quiet(num_frames: int, level: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
+    """Scaled log-mel [F, 80] of a room: digital silence, or steady noise whose mean by band is `level` [80].
 
     Bands of a short-time spectrum of noise fluctuate like a gamma variable; eight degrees of freedom fit our windows.
     """
-    power = generator.gamma(4.0, 0.25, size=(num_frames, MEL_BINS))
-    return (floor + np.log(power + 1e-6)).astype(np.float32)
+    quiet = np.full((num_frames, MEL_BINS), MEL_FLOOR, np.float32)
+    if level is not None:
+        power = generator.gamma(4.0, 0.25, size=(num_frames, MEL_BINS))
+        quiet = np.maximum(quiet, level + np.log(power + 1e-6) / _POWER)
+    return quiet.astype(np.float32)
 
 
 def fit_image(image: Image) -> Image:

@@ -1,0 +1,212 @@
+"""Examples to rows of steps: the one place where what was said, drawn and heard becomes what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from vivavoce.content import Audio, Image, Message, Text, Video
+from vivavoce.data.example import (
+    PRESET_VOICE,
+    Example,
+    Insert,
+    OwnSpan,
+    Scheduled,
+    Sound,
+    Speech,
+    Timeline,
+    UserSpan,
+)
+from vivavoce.errors import DataError
+from vivavoce.omni.configuration import CLOCK_HZ, MEL_BINS, MEL_FRAMES_PER_STEP
+from vivavoce.omni.layout import (
+    MEL_FLOOR,
+    ImageEncoder,
+    LiveTrack,
+    RowWriter,
+    has_sound,
+    make_quiet,
+    mix_mel,
+    place_transcript,
+)
+from vivavoce.omni.steps import SPEAK, StepRow, Steps
+
+MEL_HZ = 100.0
+MAX_STEPS = 512
+"""Longer rows are left out. chosen: 30 s of talk with a picture; attention stays cheap."""
+
+
+class Renderings(Protocol):
+    """Sounds of the curriculum, ready to be put on the clock. Both raise KeyError for what was not rendered."""
+
+    def user_mel(self, what: Speech | Sound) -> np.ndarray:
+        """Scaled log-mel [F, 80] at 100 Hz (`mel`), without silence at either end."""
+        ...
+
+    def own_codes(self, speech: Speech) -> np.ndarray:
+        """Codec codes [T, K] of the preset voice, without silence at the start."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RowMaker:
+    """Makes the row of an example. `generator` draws noise and gain, so that a sound is never heard twice alike."""
+
+    writer: RowWriter
+    renderings: Renderings
+    images: ImageEncoder
+
+    def make(self, example: Example, generator: np.random.Generator) -> Steps:
+        """The row of `example`.
+
+        Raises: DataError if it is longer than 512 steps or its words don't fit their sound; KeyError if a sound was
+            not rendered.
+        """
+        timeline = example.timeline or self._imply_timeline(example)
+        is_read = example.task == "read_aloud"
+        first = example.messages.messages[0]
+        system = first.text if first.role == "system" else ""
+        row = self.writer.begin(outputs=example.outputs, system=system, is_read=is_read)
+        if timeline is None:
+            self._write_turns(row, example)
+        else:
+            self._write_live(row, example, timeline, generator)
+        if len(row) > MAX_STEPS:
+            raise DataError(f"{example.example_id} has {len(row)} steps; at most {MAX_STEPS} are trained on")
+        return row.finish()
+
+    def _imply_timeline(self, example: Example) -> Timeline | None:
+        """The live form of an exchange given as messages, where sound is in it; None where there is none."""
+        messages = [message for message in example.messages.messages if message.role != "system"]
+        if "audio" not in example.outputs and not any(map(has_sound, messages)):
+            return None
+        speeches = list(example.speeches)
+        events: list[UserSpan | OwnSpan | Insert] = []
+        for message in messages:
+            if message.role == "assistant":
+                if any(isinstance(part, Audio) for part in message.parts):
+                    events.append(OwnSpan(speeches.pop(0)))
+            else:
+                events.extend(_imply_user_events(message, speeches))
+        return Timeline(tuple(events))
+
+    def _write_turns(self, row: StepRow, example: Example) -> None:
+        for message in example.messages.messages:
+            if message.role == "assistant":
+                drawn = [self.images.encode(image) for image in message.parts_of(Image)]
+                text = "".join(part.text for part in message.parts_of(Text))
+                self.writer.write_answer(row, text, drawn)
+            elif message.role != "system":
+                self.writer.write_message(row, message)
+
+    def _write_live(self, row: StepRow, example: Example, timeline: Timeline, generator: np.random.Generator) -> None:
+        if example.timeline is None:
+            for message in example.messages.messages:
+                if message.role == "user" and (text := "".join(part.text for part in message.parts_of(Text))):
+                    self.writer.write_message(row, Message("user", (Text(text),)))
+        schedule = timeline.schedule(self._duration_s)
+        lead_s = float(generator.uniform(0.0, 0.4)) if any(isinstance(s.event, UserSpan) for s in schedule) else 0.0
+        track = self._make_track(schedule, lead_s, timeline.tail_s, generator)
+        answer = example.messages.messages[-1]
+        drawn = [self.images.encode(image) for image in answer.parts_of(Image)] if answer.role == "assistant" else []
+        if "audio" in example.outputs:
+            _draw_after_speech(track, drawn, self.writer.vocabulary.id_of("<imgout>"))
+        else:
+            self._answer_in_text(track, schedule, lead_s, answer, drawn)
+        self.writer.write_live(row, track)
+
+    def _answer_in_text(
+        self, track: LiveTrack, schedule: Sequence[Scheduled], lead_s: float, answer: Message, drawn: list[np.ndarray]
+    ) -> None:
+        """The turn is taken as for speech, one step after the user's end, but the answer is a message."""
+        end_s = max((item.end_s for item in schedule), default=0.0) + lead_s
+        step = int(np.ceil(end_s * CLOCK_HZ)) + self.writer.config.transcript_delay_steps
+        step = min(step, track.num_steps - 1)
+        text = "".join(part.text for part in answer.parts_of(Text))
+        track.turn[step] = SPEAK
+        track.answers[step] = (text, drawn)
+        track.num_steps = step + 1
+
+    def _make_track(
+        self, schedule: Sequence[Scheduled], lead_s: float, tail_s: float, generator: np.random.Generator
+    ) -> LiveTrack:
+        end_s = max((item.end_s for item in schedule), default=0.0) + lead_s + tail_s
+        delay = self.writer.config.transcript_delay_steps
+        num_steps = int(np.ceil(end_s * CLOCK_HZ)) + delay + 2
+        is_heard = any(isinstance(item.event, UserSpan) for item in schedule)
+        sound = make_quiet(num_steps * MEL_FRAMES_PER_STEP, _draw_floor(generator), generator) if is_heard else None
+        track = LiveTrack(sound, num_steps, self.writer.config.num_books)
+        gain = float(generator.uniform(-0.8, 0.5))
+        for item in schedule:
+            start_s = item.start_s + lead_s
+            if isinstance(item.event, Insert):
+                step = min(int(start_s * CLOCK_HZ), num_steps - 1)
+                track.inserts.setdefault(step, []).append((item.event.image, item.event.is_frame))
+            elif isinstance(item.event, OwnSpan):
+                self._place_own(track, item, lead_s)
+            else:
+                self._place_user(track, item.event, start_s, gain)
+        return track
+
+    def _place_own(self, track: LiveTrack, item: Scheduled, lead_s: float) -> None:
+        assert isinstance(item.event, OwnSpan)
+        # the schedule counts from the true end of the user's sound; the step that can have heard it is the next whole one
+        start = int(np.ceil((item.start_s + lead_s) * CLOCK_HZ - 1e-6))
+        stop = int(np.ceil((item.end_s + lead_s) * CLOCK_HZ)) if item.is_cut else None
+        text = item.event.speech.text
+        track.speak(start, self.writer.vocabulary.encode(text), self.renderings.own_codes(item.event.speech), stop=stop)
+
+    def _place_user(self, track: LiveTrack, span: UserSpan, start_s: float, gain: float) -> None:
+        mel = self.renderings.user_mel(span.what)
+        first_frame = round(start_s * MEL_HZ)
+        assert track.mel is not None
+        mix_mel(track.mel, mel + gain, first_frame)
+        if isinstance(span.what, Speech):
+            ids = self.writer.vocabulary.encode(span.what.text)
+            delay = self.writer.config.transcript_delay_steps
+            loudness = mel.max(axis=1)
+            track.hear(place_transcript(loudness, len(ids), first_frame=first_frame, delay_steps=delay), ids)
+
+    def _duration_s(self, what: Speech | Sound) -> float:
+        if isinstance(what, Speech) and what.voice == PRESET_VOICE:
+            return len(self.renderings.own_codes(what)) / CLOCK_HZ
+        return len(self.renderings.user_mel(what)) / MEL_HZ
+
+
+def _imply_user_events(message: Message, speeches: list[Speech]) -> list[UserSpan | Insert]:
+    """Pictures first, then sound; a film's frames at their true time while its sound runs."""
+    events: list[UserSpan | Insert] = []
+    for part in message.parts:
+        if isinstance(part, Image):
+            events.append(Insert(part, anchor="start"))
+        elif isinstance(part, Video):
+            events.extend(
+                Insert(Image(frame), gap_s=idx / part.fps, anchor="start", is_frame=True)
+                for idx, frame in enumerate(part.frames)
+            )
+            if part.audio is not None:
+                events.append(UserSpan("speech", speeches.pop(0)))
+        elif isinstance(part, Audio):
+            events.append(UserSpan("speech", speeches.pop(0)))
+    return events
+
+
+def _draw_after_speech(track: LiveTrack, drawn: list[np.ndarray], imgout_id: int) -> None:
+    """Pictures follow the step that ends the last utterance; its own text is <imgout>."""
+    if drawn:
+        last = int(np.flatnonzero(track.turn)[-1])
+        track.text[last] = imgout_id
+        track.drawings[last] = drawn
+
+
+def _draw_floor(generator: np.random.Generator) -> np.ndarray | None:
+    """Mean level by band of the room: digital silence for a third, else noise from faint to loud, tilted at random."""
+    if generator.random() < 0.35:
+        return None
+    level = float(generator.uniform(MEL_FLOOR, -0.4))
+    tilt = float(generator.uniform(-0.7, 0.3)) * np.linspace(0, 1, MEL_BINS)
+    ripple = np.interp(np.linspace(0, 7, MEL_BINS), np.arange(8), generator.normal(0, 0.12, 8))
+    return np.maximum(level + tilt + ripple, MEL_FLOOR).astype(np.float32)
