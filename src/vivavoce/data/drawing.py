@@ -1,7 +1,8 @@
 """Draws scenes and films of the small world at 64 x 64, in many styles, by seed.
 
-What is seen comes from a `Scene`; how it is drawn from a `Style`, sampled from the seed. Two families of style: `plain`
-(training and test) and `held_out` (test only: wobbling crayon edges, chequered or ruled grounds). The drawn-picture judge
+What is seen comes from a `Scene`; how it is drawn from a `Style`, sampled from the seed. Families of style: `plain`
+(training and test), `clean` (what the model learns to draw) and `held_out` (test only: wobbling crayon edges, chequered
+or ruled grounds). The drawn-picture judge
 has a renderer of its own (`omni.judges.drawing`) and shares only the shapes.
 """
 
@@ -28,7 +29,7 @@ _SCALE = 3
 """Drawn at three times the size and averaged down. chosen: smooth edges at about 1.5 ms a picture."""
 _SIDE = SIDE_PIXELS * _SCALE
 
-StyleFamily = Literal["plain", "held_out"]
+StyleFamily = Literal["plain", "clean", "held_out"]
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (222, 32, 38),
@@ -93,6 +94,8 @@ def sample_style(seed: int, family: StyleFamily = "plain") -> Style:
     )
     if family == "plain":
         return style
+    if family == "clean":
+        return Style(seed, shade=0.55, turn=4.0, is_font=True, is_capital=True)
     pattern = str(generator.choice(["chequers", "ruled"]))
     return replace(style, wobble=float(generator.uniform(0.03, 0.06)), pattern=pattern, outline=1.0)  # type: ignore[arg-type]
 

@@ -2,4 +2,8 @@
 
 from vivavoce.command import Command
 
-COMMANDS: dict[str, Command] = {}
+COMMANDS: dict[str, Command] = {
+    "train image": Command(
+        "vivavoce.omni.images.image_command:train_command", "train the image tokenizer on drawn scenes", extra="train"
+    ),
+}
