@@ -1,0 +1,106 @@
+"""Batches of rows for the trunk: step n's batch depends on (seed, n) alone.
+
+Rows of one batch are sorted by length and cut into micro-batches, so that little is padding. A worker process makes them
+ahead of the trainer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from vivavoce.data.example import Example
+from vivavoce.errors import DataError
+from vivavoce.omni.network import StepBatch, collate
+from vivavoce.omni.steps import Steps
+from vivavoce.omni.training.loop import step_generator
+from vivavoce.omni.training.rows import RowMaker
+
+logger = logging.getLogger(__name__)
+
+DrawExamples = Callable[[int], Iterator[Example]]
+"""An endless stream of examples from a seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchConfig:
+    """How much the trunk sees at once."""
+
+    rows: int = 48
+    """Rows of one optimiser step, over all processes."""
+    micro_positions: int = 4096
+    """Padded positions passed at once; more only costs memory."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.micro_positions < 1:
+            raise DataError(f"rows {self.rows} and micro_positions {self.micro_positions} must be at least 1")
+
+
+class StepBatches(Dataset[list[StepBatch]]):
+    """`self[step]` is that step's micro-batches. Examples that can't be laid out are passed over and counted."""
+
+    def __init__(
+        self, draw: DrawExamples, rows: RowMaker, config: BatchConfig, *, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self.draw, self.rows, self.config = draw, rows, config
+        self.seed, self.rank, self.world = seed, rank, world
+
+    def __getitem__(self, step: int) -> list[StepBatch]:
+        """Micro-batches of one step, shortest rows first.
+
+        Raises: DataError if not one of the examples drawn can be laid out.
+        """
+        seed = step_generator(self.seed, step, "examples").initial_seed()
+        generator = np.random.default_rng(seed)
+        made = list(itertools.islice(self._rows_of(self.draw(seed), generator), self.config.rows))
+        mine = sorted(made[self.rank :: self.world], key=len)
+        return [collate(rows) for rows in _cut(mine, self.config.micro_positions)]
+
+    def _rows_of(self, examples: Iterable[Example], generator: np.random.Generator) -> Iterator[Steps]:
+        failures = 0
+        for example in examples:
+            try:
+                yield self.rows.make(example, generator)
+            except (DataError, KeyError) as error:
+                failures += 1
+                logger.debug("left out %s (%s): %s", example.example_id, example.task, error)
+                if failures > 50 * self.config.rows:
+                    raise DataError(f"{failures} examples in a row could not be laid out; the last: {error}") from error
+
+
+def _cut(rows: list[Steps], micro_positions: int) -> Iterator[list[Steps]]:
+    group: list[Steps] = []
+    for row in rows:
+        if group and len(row) * (len(group) + 1) > micro_positions:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def load_batches(batches: StepBatches, steps: range, *, num_workers: int = 1) -> Iterator[list[StepBatch]]:
+    """The batches of `steps` in order, made ahead by worker processes."""
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=list(steps),
+        num_workers=num_workers,
+        prefetch_factor=4 if num_workers else None,
+        worker_init_fn=_quieten if num_workers else None,
+    )
+    return iter(loader)
+
+
+def _quieten(worker: int) -> None:
+    import os
+
+    import torch
+
+    torch.set_num_threads(1)
+    os.nice(2)

@@ -1,0 +1,138 @@
+"""Training the trunk, on one device or many.
+
+One configuration, whole learning-rate cycles that may start from weights, bf16 where it is quicker, bit-exact resume on
+CPU. Under `torchrun` every decoder layer is a unit of FSDP2.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
+
+from vivavoce.errors import ConfigError
+from vivavoce.omni.configuration import PRESETS
+from vivavoce.omni.losses import LossWeights, compute_losses
+from vivavoce.omni.network import OmniForConversation, StepBatch
+from vivavoce.omni.training.batches import BatchConfig, StepBatches, load_batches
+from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample
+from vivavoce.run import Run
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OmniTrainConfig:
+    """Everything that decides what the trained trunk is."""
+
+    preset: str = "nano"
+    """nano, small or tiny"""
+    start_from: str = ""
+    """a checkpoint whose weights start this cycle; empty: from scratch"""
+    data: str = ""
+    """digest of the rendered data, so that a run does not go on with other sounds"""
+    mix: str = "all"
+    """which tasks, by the curriculum's name for the mix"""
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2000))
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    losses: LossWeights = field(default_factory=LossWeights)
+    optimizer: str = "muon"
+    """muon: matrices of the layers by Muon, the rest by AdamW; adamw: all by AdamW (the only one for many processes)"""
+    rate: float = 1.5e-3
+    """peak learning rate of matrices"""
+    table_rate: float = 2e-3
+    """peak learning rate of embeddings, heads and vectors"""
+    weight_decay: float = 0.02
+    is_bf16: bool = True
+    """matrix products in bfloat16"""
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ConfigError(f"preset is {self.preset!r}; there are {', '.join(PRESETS)}")
+        if self.optimizer not in ("muon", "adamw"):
+            raise ConfigError(f"optimizer is {self.optimizer!r}; muon or adamw")
+
+
+def make_optimizers(model: nn.Module, config: OmniTrainConfig) -> dict[str, Optimizer]:
+    """Muon (Jordan 2024; scaled as in arXiv 2502.16982, so that rates compare with AdamW's) for the matrices that mix
+    features, AdamW for tables, heads, vectors and convolutions."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    seen: set[int] = set()
+    for name, parameter in model.named_parameters():
+        if id(parameter) in seen or not parameter.requires_grad:
+            continue
+        seen.add(id(parameter))
+        is_table = any(word in name for word in ("embed", "table", "position", "marks", "book", "turn_out", "lm_head"))
+        is_matrix = parameter.ndim == 2 and not is_table
+        (matrices if is_matrix and config.optimizer == "muon" else others).append(parameter)
+    adamw = AdamW(others, lr=config.table_rate, betas=(0.9, 0.95), weight_decay=config.weight_decay)
+    if not matrices:
+        return {"adamw": adamw}
+    muon = Muon(matrices, lr=config.rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return {"adamw": adamw, "muon": muon}
+
+
+def train_omni(
+    model: OmniForConversation,
+    run: Run,
+    config: OmniTrainConfig,
+    batches: StepBatches,
+    *,
+    num_workers: int = 1,
+    write_sample: WriteSample | None = None,
+) -> None:
+    """Train `model` in place until `config.loop.steps`; resumes from the run's newest state.
+
+    The model may be sharded already (`parallel.shard`); then only AdamW is used.
+    """
+    optimizers = make_optimizers(model, config)
+    loop = Loop(run, config.loop, {"omni": model}, optimizers, is_main=batches.rank == 0)
+    stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers)
+    device = next(model.parameters()).device
+    model.train()
+
+    def take_step(step: int) -> Mapping[str, float | Tensor]:
+        return _take_step(model, optimizers, next(stream), config, device)
+
+    loop.train(take_step, write_sample)
+
+
+def _take_step(
+    model: OmniForConversation,
+    optimizers: Mapping[str, Optimizer],
+    micro_batches: list[StepBatch],
+    config: OmniTrainConfig,
+    device: torch.device,
+) -> dict[str, float | Tensor]:
+    for optimizer in optimizers.values():
+        optimizer.zero_grad(set_to_none=True)
+    totals: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+    positions = sum(batch.kinds.numel() for batch in micro_batches)
+    for batch in micro_batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.is_bf16):
+            loss, report = compute_losses(model, batch.to(device), config.losses)
+        # rows count by their length, so that a micro-batch of short rows does not outweigh one of long rows
+        (loss * (batch.kinds.numel() / positions)).backward()
+        for name, value in report.items():
+            totals[name] = totals.get(name, torch.zeros(())) + value.cpu()
+            counts[name] = counts.get(name, 0) + 1
+    norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimizer in optimizers.values():
+        optimizer.step()
+    metrics: dict[str, float | Tensor] = {f"loss/{name}_nats": totals[name] / counts[name] for name in totals}
+    return {**metrics, "train/gradient_norm": norm, "train/positions": float(positions)}
+
+
+def save_checkpoint(model: OmniForConversation, folder: Path) -> None:
+    """Write config.json and model.safetensors, in bf16."""
+    import copy
+
+    small = copy.deepcopy(model).bfloat16()
+    small.save_pretrained(folder)

@@ -1,0 +1,154 @@
+"""The network is causal, does not mind padding or company, and is a plain causal language model on ids alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from tests.omni.rows import make_row
+from vivavoce.omni.configuration import OmniConfig, make_nano, make_tiny
+from vivavoce.omni.losses import LossWeights, compute_losses
+from vivavoce.omni.network import OmniForConversation, collate, track_speaking
+from vivavoce.omni.steps import CLOCK, SPEAK, STAY, STOP
+
+
+@pytest.fixture(scope="module")
+def model() -> OmniForConversation:
+    torch.manual_seed(0)
+    return OmniForConversation(make_tiny()).eval()
+
+
+def hidden_of(model: OmniForConversation, *rows) -> torch.Tensor:
+    with torch.no_grad():
+        return model.hear_trunk(model.embed(collate(list(rows))))
+
+
+def test_what_comes_later_changes_nothing_before(model: OmniForConversation) -> None:
+    row = make_row(model.config, 1)
+    changed = replace(row, mel=row.mel.copy(), codes=row.codes.copy(), text=row.text.copy())
+    changed.mel[7:] += 1.0
+    changed.codes[7:] = 0
+    changed.text[7:] = 5
+    before = int((row.kinds == CLOCK).argmax()) + 7
+    left, right = hidden_of(model, row), hidden_of(model, changed)
+    assert torch.equal(left[:, :before], right[:, :before])
+    assert not torch.allclose(left[:, before], right[:, before])
+
+
+def test_a_clock_step_reads_only_the_outputs_of_the_step_before(model: OmniForConversation) -> None:
+    row = make_row(model.config, 1)
+    changed = replace(row, text=row.text.copy())
+    changed.text[6] = (changed.text[6] + 1) % 300
+    first = int((row.kinds == CLOCK).argmax())
+    left, right = hidden_of(model, row), hidden_of(model, changed)
+    assert torch.equal(left[:, : first + 7], right[:, : first + 7])
+    assert not torch.allclose(left[:, first + 7], right[:, first + 7])
+
+
+def test_padded_in_a_batch_equals_alone(model: OmniForConversation) -> None:
+    short, long = make_row(model.config, 1, num_clock=6), make_row(model.config, 2, num_clock=20)
+    together = hidden_of(model, short, long)
+    torch.testing.assert_close(together[0, : len(short)], hidden_of(model, short)[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together[1], hidden_of(model, long)[0], atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_of_a_padded_row_is_its_loss_alone(model: OmniForConversation) -> None:
+    row = make_row(model.config, 3)
+    with torch.no_grad():
+        alone = compute_losses(model, collate([row]), LossWeights())[1]
+        padded = compute_losses(model, collate([row], num_steps=len(row) + 40), LossWeights())[1]
+    assert alone.keys() == {"token", "turn", "text", "heard", "codes"}
+    for name in alone:
+        torch.testing.assert_close(alone[name], padded[name], atol=1e-5, rtol=1e-5)
+
+
+def test_the_ear_streams_as_it_hears_the_whole(model: OmniForConversation) -> None:
+    mel = torch.randn(2, 8 * 9, 80)
+    state, pieces = model.stem.make_state(2), []
+    with torch.no_grad():
+        whole = model.stem(mel)
+        for start in (0, 8, 32):
+            piece, state = model.stem.step(mel[:, start : {0: 8, 8: 32, 32: 72}[start]], state)
+            pieces.append(piece)
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, atol=1e-6, rtol=1e-5)
+
+
+def test_speaking_lasts_from_the_step_after_speak_to_stop() -> None:
+    turn = torch.tensor([STAY, SPEAK, STAY, STOP, STAY, SPEAK]).numpy()
+    assert track_speaking(turn).tolist() == [False, False, True, True, False, False]
+
+
+def test_on_ids_alone_it_equals_the_plain_llama_cut_from_it(model: OmniForConversation) -> None:
+    config = model.config
+    plain_config = LlamaConfig(
+        **{key: getattr(config, key) for key in LlamaConfig().to_dict() if hasattr(config, key) and key != "model_type"}
+    )
+    plain = LlamaForCausalLM(plain_config).eval()
+    missing = plain.load_state_dict(model.state_dict(), strict=False).missing_keys
+    assert not missing
+    ids = torch.randint(0, config.vocab_size, (2, 17))
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=ids).logits, plain(input_ids=ids).logits)
+
+
+def test_generate_continues_ids(model: OmniForConversation) -> None:
+    ids = torch.randint(32, 300, (1, 5))
+    out = model.generate(ids, max_new_tokens=4, min_new_tokens=4, do_sample=False)
+    with torch.no_grad():
+        again = ids
+        for _ in range(4):
+            logits = model(input_ids=again).logits[:, -1]
+            logits[:, model.config.eos_token_id] = -torch.inf
+            again = torch.cat([again, logits.argmax(-1, keepdim=True)], dim=1)
+    assert torch.equal(out, again)
+
+
+def test_auto_class_round_trip_keeps_every_weight(model: OmniForConversation, tmp_path) -> None:
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert type(loaded) is OmniForConversation
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+def test_peft_round_trip_gives_the_same_logits(model: OmniForConversation, tmp_path) -> None:
+    peft = pytest.importorskip("peft")
+    base = OmniForConversation(model.config)
+    base.load_state_dict(model.state_dict())
+    adapted = peft.get_peft_model(base, peft.LoraConfig(target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    ids = torch.randint(32, 300, (1, 9))
+    adapted.eval()
+    with torch.no_grad():
+        wanted = adapted(input_ids=ids).logits
+        adapted.save_pretrained(tmp_path)
+        fresh = OmniForConversation(model.config)
+        fresh.load_state_dict(model.state_dict())
+        loaded = peft.PeftModel.from_pretrained(fresh, tmp_path).eval()
+        assert torch.equal(loaded(input_ids=ids).logits, wanted)
+        assert not torch.allclose(model(input_ids=ids).logits, wanted)
+
+
+def test_every_parameter_is_trained_by_a_row_with_all_kinds_of_step() -> None:
+    torch.manual_seed(0)
+    model = OmniForConversation(make_tiny())
+    compute_losses(model, collate([make_row(model.config, 4)]), LossWeights())[0].backward()
+    untouched = [
+        name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert untouched == []
+
+
+def test_nano_fits_its_share_of_the_checkpoint() -> None:
+    with torch.device("meta"):
+        model = OmniForConversation(make_nano())
+    stored = (tensor.numel() for tensor in model.parameters())
+    assert sum(stored) * 2 <= 46e6
+
+
+def test_a_config_of_another_version_is_refused() -> None:
+    with pytest.raises(Exception, match="format version 99"):
+        OmniConfig(format_version=99)
