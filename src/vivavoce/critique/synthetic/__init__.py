@@ -1,0 +1,1 @@
+"""Five tasks whose answers, critiqueability and critiques a program can judge."""
