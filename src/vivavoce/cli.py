@@ -65,7 +65,7 @@ def _call(words: str, command: Command, rest: list[str]) -> int:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("vivavoce"):
+        if error.name and error.name.split(".")[0] == "vivavoce":
             raise
         raise MissingExtraError(
             f"needs the package {error.name}, which is not installed; pip install 'vivavoce[{command.extra or 'all'}]'"

@@ -1,0 +1,144 @@
+"""Statistics against closed forms, other libraries and simulated coverage."""
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from vivavoce import stats
+
+
+def test_wilson_is_the_published_example() -> None:
+    # Newcombe 1998, table I: 81 of 263
+    estimate = stats.estimate_proportion(81, 263)
+    assert (round(estimate.low, 4), round(estimate.high, 4)) == (0.2553, 0.3662)  # type: ignore[arg-type]
+
+
+def test_undefined_is_said_and_not_zero() -> None:
+    assert str(stats.estimate_proportion(0, 0)) == "n/a (n=0)"
+    assert stats.estimate_mean([]).value is None
+    one = stats.estimate_mean([2.0])
+    assert (one.value, one.low, str(one)) == (2.0, None, "2 (n=1)")
+    assert one.to_json()["ci"] is None
+    assert stats.estimate_auroc([1, 2], [1, 1]).value is None
+
+
+def test_mean_equals_the_t_interval() -> None:
+    values = np.random.default_rng(0).normal(size=20)
+    estimate = stats.estimate_mean(values)
+    low, high = scipy_stats.t.interval(0.95, 19, values.mean(), scipy_stats.sem(values))
+    assert (estimate.low, estimate.high) == pytest.approx((low, high))
+
+
+def test_clusters_of_one_change_nothing_and_copies_add_nothing() -> None:
+    values = np.random.default_rng(1).normal(size=15)
+    plain = stats.estimate_mean(values)
+    single = stats.estimate_mean(values, clusters=range(15))
+    copied = stats.estimate_mean(np.repeat(values, 4), clusters=np.repeat(range(15), 4).tolist())
+    assert (single.low, single.high) == pytest.approx((plain.low, plain.high))
+    assert (copied.low, copied.high, copied.n) == pytest.approx((plain.low, plain.high, 15))
+
+
+def test_ratio_with_equal_denominators_is_the_mean() -> None:
+    values = np.random.default_rng(2).integers(0, 5, size=30)
+    ratio, mean = stats.estimate_ratio(values, np.full(30, 4.0)), stats.estimate_mean(values / 4)
+    assert (ratio.value, ratio.low) == pytest.approx((mean.value, mean.low))
+
+
+def test_clustered_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    generator, hits, trials = np.random.default_rng(3), 0, 600
+    clusters = np.repeat(range(25), 6).tolist()
+    for _ in range(trials):
+        values = generator.normal(size=25).repeat(6) + generator.normal(size=150)
+        estimate = stats.estimate_mean(values, clusters)
+        hits += estimate.low <= 0 <= estimate.high  # type: ignore[operator]
+    # 3 standard errors of a binomial share at 0.95
+    assert abs(hits / trials - 0.95) < 3 * np.sqrt(0.95 * 0.05 / trials)
+
+
+def test_bootstrap_of_a_mean_agrees_with_the_t_interval() -> None:
+    values = np.random.default_rng(4).normal(size=200)
+    drawn = stats.bootstrap(lambda idx: values[idx].mean(), 200, seed=0)
+    exact = stats.estimate_mean(values)
+    assert (drawn.low, drawn.high) == pytest.approx((exact.low, exact.high), abs=0.02)
+    assert drawn == stats.bootstrap(lambda idx: values[idx].mean(), 200, seed=0)
+
+
+def test_bootstrap_without_enough_defined_draws_has_no_interval() -> None:
+    estimate = stats.bootstrap(lambda idx: 1.0 if 0 in idx else np.nan, 3, seed=0)
+    assert (estimate.value, estimate.low) == (1.0, None)
+
+
+def test_bootstrap_draws_clusters_whole() -> None:
+    clusters = np.repeat(range(10), 5).tolist()
+
+    def check(idx: np.ndarray) -> float:
+        counts = np.bincount(idx, minlength=50).reshape(10, 5)
+        assert (counts == counts[:, :1]).all()
+        return 0.0
+
+    assert stats.bootstrap(check, 50, seed=1, clusters=clusters, num_draws=50).n == 10
+
+
+def test_quantile_interval_covers() -> None:
+    generator, hits, trials = np.random.default_rng(5), 0, 500
+    for _ in range(trials):
+        estimate = stats.estimate_quantile(generator.exponential(size=60), 0.5)
+        hits += estimate.low <= np.log(2) <= estimate.high  # type: ignore[operator]
+    assert hits / trials >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / trials)
+    assert stats.estimate_quantile([1.0, 2.0], 0.95).low is None
+
+
+def test_auroc_by_counting_pairs() -> None:
+    scores, labels = np.array([0.1, 0.4, 0.4, 0.8, 0.9, 0.3]), np.array([0, 0, 1, 1, 1, 0])
+    pairs = [(p > n) + 0.5 * (p == n) for p in scores[labels == 1] for n in scores[labels == 0]]
+    assert stats.estimate_auroc(scores, labels).value == pytest.approx(np.mean(pairs))
+
+
+def test_equal_error_of_two_shifted_normals_is_the_closed_form() -> None:
+    generator = np.random.default_rng(6)
+    scores = np.concatenate([generator.normal(2, 1, 4000), generator.normal(0, 1, 4000)])
+    rate, threshold = stats.find_equal_error(scores, np.repeat([1, 0], 4000))
+    assert rate == pytest.approx(scipy_stats.norm.cdf(-1), abs=0.015)
+    assert threshold == pytest.approx(1.0, abs=0.07)
+    assert np.isnan(stats.find_equal_error([1, 2], [1, 1])[0])
+
+
+def test_mcnemar_by_hand() -> None:
+    a, b = [1] * 8 + [0] * 2 + [1] * 5, [0] * 8 + [1] * 2 + [1] * 5
+    assert stats.mcnemar_p_value(a, b) == pytest.approx(2 * sum(scipy_stats.binom.pmf(range(3), 10, 0.5)))
+    assert stats.mcnemar_p_value([1, 0], [1, 0]) == 1.0
+
+
+def test_sign_flips_are_exact_for_few_and_close_for_many() -> None:
+    assert stats.sign_flip_p_value([1.0, 1.0, 1.0], seed=0) == pytest.approx(2 / 8)
+    differences = np.random.default_rng(7).normal(0.3, 1, 40)
+    assert stats.sign_flip_p_value(differences, seed=0) == pytest.approx(
+        scipy_stats.ttest_1samp(differences, 0).pvalue, abs=0.03
+    )
+    copied = np.repeat([1.0, 1.0, 1.0], 5)
+    assert stats.sign_flip_p_value(copied, seed=0, clusters=np.repeat(range(3), 5).tolist()) == pytest.approx(2 / 8)
+
+
+def test_holm_by_hand() -> None:
+    adjusted = stats.correct_holm({"a": 0.01, "b": 0.04, "c": 0.03})
+    assert adjusted == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
+
+
+def test_kappa_and_alpha_by_hand() -> None:
+    a, b = ["y"] * 25 + ["n"] * 25, ["y"] * 20 + ["n"] * 5 + ["y"] * 10 + ["n"] * 15
+    assert stats.measure_kappa(a, b) == pytest.approx(0.4)
+    assert stats.measure_kappa(["y"], ["y"]) is None
+    # Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", example B (nominal, two observers): 0.692
+    first = ["a", "a", "b", "b", "d", "c", "c", "c", "e", "d", "d", "a"]
+    second = ["b", "a", "b", "b", "b", "c", "c", "c", "e", "d", "d", "d"]
+    codes = {letter: idx for idx, letter in enumerate("abcde")}
+    ratings = [{"A": codes[x], "B": codes[y]} for x, y in zip(first, second)]
+    assert stats.measure_alpha(ratings) == pytest.approx(0.692, abs=5e-4)
+    assert stats.measure_alpha([{"A": 1.0}]) is None
+
+
+def test_unequal_pairs_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 and 3 items"):
+        stats.estimate_difference([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="2 cluster labels for 3 items"):
+        stats.estimate_mean([1, 2, 3], clusters=[0, 1])
