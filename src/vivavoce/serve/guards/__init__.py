@@ -1,0 +1,1 @@
+"""What stands between the model and people: the voice guard, moderation of transcripts, no naming of speakers."""

@@ -1,0 +1,179 @@
+"""What a session hears: appended sound cut into clock steps, and the stretch of it that becomes the next user item.
+
+Also the running transcript of the user, which the model writes some steps late. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from vivavoce.omni.engine_protocol import FRAME_MS, USER_FRAME_SAMPLES, USER_RATE_HZ
+from vivavoce.serve.sound import RATE_HZ, Resampler, WireFormat
+
+TRANSCRIPT_LAG_STEPS = 8
+"""Clock steps after the end of a turn in which its transcript still grows. Source: reference 5.1, 4-6 steps late."""
+_KEPT_SILENT_FRAMES = 15_000 // FRAME_MS
+_KEPT_FRAMES = 120_000 // FRAME_MS
+
+
+class Hearing:
+    """The input audio buffer. Times are milliseconds of all sound heard in the session."""
+
+    def __init__(self, wire_format: WireFormat) -> None:
+        self._format: WireFormat = wire_format
+        self._resampler = Resampler(RATE_HZ[wire_format], USER_RATE_HZ)
+        self._rest = np.zeros(0, np.float32)
+        self._waiting: deque[np.ndarray] = deque()
+        self._arrivals: deque[float] = deque()
+        self._kept: deque[np.ndarray] = deque()
+        """Frames heard since the last commit or clear, the newest last."""
+        self.heard_ms = 0
+        self.committed_waiting = 0
+        """Frames at the front of the queue that were committed before the model heard them."""
+        self.has_sound = False
+        """Whether anything was appended since the last commit or clear."""
+
+    def set_format(self, wire_format: WireFormat) -> None:
+        """Change the wire format of what is appended from now on."""
+        if wire_format != self._format:
+            self._format = wire_format
+            self._resampler = Resampler(RATE_HZ[wire_format], USER_RATE_HZ)
+
+    @property
+    def waiting_s(self) -> float:
+        """Sound that waits to be heard."""
+        return (len(self._waiting) * USER_FRAME_SAMPLES + len(self._rest)) / USER_RATE_HZ
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether a whole clock step of sound is there."""
+        return bool(self._waiting)
+
+    @property
+    def next_arrival_s(self) -> float:
+        """When the frame that is next to be heard was complete."""
+        return self._arrivals[0] if self._arrivals else 0.0
+
+    def append(self, samples: np.ndarray, now_s: float = 0.0) -> None:
+        """More sound, [S] float32 at the wire format's rate."""
+        self.has_sound = self.has_sound or len(samples) > 0
+        self._rest = np.concatenate([self._rest, self._resampler.feed(samples)])
+        count = len(self._rest) // USER_FRAME_SAMPLES
+        for idx in range(count):
+            self._waiting.append(self._rest[idx * USER_FRAME_SAMPLES : (idx + 1) * USER_FRAME_SAMPLES])
+            self._arrivals.append(now_s)
+        self._rest = self._rest[count * USER_FRAME_SAMPLES :]
+
+    def pop(self) -> np.ndarray:
+        """The next frame, [1280] float32 at 16 kHz."""
+        frame = self._waiting.popleft()
+        self._arrivals.popleft()
+        if self.committed_waiting:
+            self.committed_waiting -= 1
+        else:
+            self._kept.append(frame)
+        self.heard_ms += FRAME_MS
+        return frame
+
+    def forget_silence(self) -> None:
+        """Bound what is kept of a stretch without speech."""
+        while len(self._kept) > _KEPT_SILENT_FRAMES:
+            self._kept.popleft()
+
+    def bound(self) -> None:
+        """Bound what is kept in any case."""
+        while len(self._kept) > _KEPT_FRAMES:
+            self._kept.popleft()
+
+    @property
+    def kept_from_ms(self) -> int:
+        """The earliest moment that is still kept."""
+        return self.heard_ms - len(self._kept) * FRAME_MS
+
+    def commit(self, from_ms: int) -> np.ndarray:
+        """Sound heard since `from_ms` and not yet committed, [S] at 16 kHz; what is kept is emptied."""
+        first = max(0, (from_ms - self.kept_from_ms) // FRAME_MS)
+        frames = list(self._kept)[first:]
+        self._kept.clear()
+        self.has_sound = bool(self._waiting) or len(self._rest) > 0
+        return np.concatenate(frames) if frames else np.zeros(0, np.float32)
+
+    def commit_all(self) -> np.ndarray:
+        """Everything appended since the last commit, heard or waiting; a last part of a frame is filled with silence."""
+        if len(self._rest):
+            self._waiting.append(np.pad(self._rest, (0, USER_FRAME_SAMPLES - len(self._rest))))
+            self._arrivals.append(self._arrivals[-1] if self._arrivals else 0.0)
+            self._rest = np.zeros(0, np.float32)
+        new = list(self._waiting)[self.committed_waiting :]
+        frames = [*self._kept, *new]
+        self._kept.clear()
+        self.committed_waiting = len(self._waiting)
+        self.has_sound = False
+        return np.concatenate(frames) if frames else np.zeros(0, np.float32)
+
+    def clear(self) -> None:
+        """Forget what was appended and not committed."""
+        while len(self._waiting) > self.committed_waiting:
+            self._waiting.pop()
+            self._arrivals.pop()
+        self._rest = np.zeros(0, np.float32)
+        self._kept.clear()
+        self.has_sound = False
+
+    def unhear(self) -> None:
+        """Put what was heard and not committed back in front of the queue."""
+        self._waiting.extendleft(reversed(self._kept))
+        self._arrivals.extendleft([0.0] * len(self._kept))
+        self.heard_ms -= len(self._kept) * FRAME_MS
+        self._kept.clear()
+
+
+class Transcripts:
+    """Which user item each piece of the running transcript belongs to."""
+
+    def __init__(self) -> None:
+        self.early_text = ""
+        """Text of the turn that is not over yet."""
+        self.open_item_id: str | None = None
+        """The committed item whose transcript is still growing."""
+        self.text = ""
+        """Its transcript so far."""
+        self._steps_left = 0
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether more clock steps are needed to finish a transcript."""
+        return self.open_item_id is not None
+
+    def commit(self, item_id: str) -> str:
+        """A turn ended and is now `item_id`; return its text so far."""
+        self.open_item_id, self.text, self.early_text = item_id, self.early_text, ""
+        self._steps_left = TRANSCRIPT_LAG_STEPS
+        return self.text
+
+    def add(self, delta: str) -> str | None:
+        """One clock step's text; return the id of the item it belongs to, None while that turn goes on."""
+        if self.open_item_id is None:
+            self.early_text += delta
+            return None
+        self.text += delta
+        return self.open_item_id
+
+    def tick(self) -> bool:
+        """Count one clock step; True if the open transcript is complete now."""
+        if self.open_item_id is None:
+            return False
+        self._steps_left -= 1
+        return self._steps_left <= 0
+
+    def close(self) -> tuple[str, str]:
+        """Id and text of the transcript that is complete."""
+        assert self.open_item_id is not None
+        item_id, self.open_item_id = self.open_item_id, None
+        return item_id, self.text.strip()
+
+    def forget_early(self) -> None:
+        """The turn that is going on was cleared."""
+        self.early_text = ""

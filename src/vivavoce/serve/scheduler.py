@@ -1,0 +1,82 @@
+"""What the worker does next: step some slots, go on with an HTTP answer, or sleep. Pure, no clock of its own.
+
+Live talk goes first. Every slot that is due is stepped in one batch, so that a slow machine falls into bigger batches
+instead of falling behind one by one. Answers get the time that is left, and when talk leaves none, one piece in
+`STARVED_S`, so that they end. When the oldest due slot is more than `LATE_S` late the machine is overloaded: that is
+counted, and no new session is let in until it has caught up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+STARVED_S = 0.4
+LATE_S = 0.5
+_DECAY = 0.9
+
+
+class Step(NamedTuple):
+    """Step these slots now."""
+
+    slots: tuple[int, ...]
+
+
+class AdvanceAnswer(NamedTuple):
+    """Make the next piece of one HTTP answer."""
+
+
+class Sleep(NamedTuple):
+    """Nothing is due before this time."""
+
+    until_s: float
+
+
+Action = Step | AdvanceAnswer | Sleep
+
+
+class Scheduler:
+    """Chooses; is told how long things took."""
+
+    def __init__(self) -> None:
+        self.lateness_s = 0.0
+        """How late the oldest due slot was at the last choice."""
+        self.step_s = 0.0
+        self.answer_s = 0.0
+        self._fed_s: float | None = None
+        """When answers last got time, or began to wait for it."""
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether talk is so late that nobody else should join."""
+        return self.lateness_s > LATE_S
+
+    def choose(self, now_s: float, due_s: Mapping[int, float], num_answers: int) -> Action:
+        """The next action. due_s: when each slot that wants a step wants it; num_answers: answers waiting for time."""
+        due = tuple(sorted(slot for slot, at_s in due_s.items() if at_s <= now_s))
+        self.lateness_s = max((now_s - due_s[slot] for slot in due), default=0.0)
+        if not num_answers:
+            self._fed_s = None
+        elif self._fed_s is None:
+            self._fed_s = now_s
+        elif now_s - self._fed_s >= STARVED_S:
+            return AdvanceAnswer()
+        if due:
+            return Step(due)
+        next_s = min(due_s.values(), default=float("inf"))
+        if num_answers and now_s + self.answer_s <= next_s:
+            return AdvanceAnswer()
+        return Sleep(next_s)
+
+    def note_step(self, took_s: float) -> None:
+        """A batch of clock steps took this long."""
+        self.step_s = _smooth(self.step_s, took_s)
+
+    def note_answer(self, took_s: float, now_s: float) -> None:
+        """A piece of an answer took this long."""
+        self.answer_s = _smooth(self.answer_s, took_s)
+        self._fed_s = now_s
+
+
+def _smooth(before: float, value: float) -> float:
+    return value if before == 0.0 else _DECAY * before + (1 - _DECAY) * value
