@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vivavoce.omni.network import OmniForConversation, StepBatch
@@ -55,6 +55,18 @@ def compute_losses(
     if len(clock_hidden):
         total = total + _clock_losses(model, batch, clock_hidden, weights, report)
     return total, report
+
+
+class LossModule(nn.Module):
+    """`compute_losses` as a module, so that sharding has a forward to hook."""
+
+    def __init__(self, model: OmniForConversation, weights: LossWeights) -> None:
+        super().__init__()
+        self.model, self.weights = model, weights
+
+    def forward(self, batch: StepBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total loss and each stream's."""
+        return compute_losses(self.model, batch, self.weights)
 
 
 def _clock_losses(

@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from vivavoce.errors import CheckpointError, ConfigError
@@ -127,9 +128,10 @@ class Loop:
                 write_sample(self.step, self.run.path / "samples")
 
     def save(self) -> None:
-        """Write the state now, and remove all but the newest two."""
+        """Write the state now, and remove all but the newest two. Every process must call it; the main one writes."""
+        packed = pack_state(self.modules, self.optimizers)
         if self.is_main:
-            save_state(self.run.path / "state" / f"{self.step:08d}", self.step, self.modules, self.optimizers)
+            write_state(self.run.path / "state" / f"{self.step:08d}", self.step, packed)
             for old in sorted((self.run.path / "state").glob("[0-9]*"))[:-2]:
                 shutil.rmtree(old)
 
@@ -171,17 +173,30 @@ def newest_state(run_path: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def save_state(folder: Path, step: int, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> None:
+class PackedState(NamedTuple):
+    """Whole tensors on the CPU, ready to be written."""
+
+    weights: dict[str, Tensor]
+    moments: dict[str, Tensor]
+    scalars: dict[str, Any]
+
+
+def pack_state(modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> PackedState:
+    """Gather modules and optimisers; sharded tensors are made whole, so every process must call it."""
+    moments, scalars = dict[str, Tensor](), dict[str, Any]()
+    for name, optimizer in optimizers.items():
+        _pack_optimizer(name, optimizer, moments, scalars)
+    return PackedState(_weights(modules), moments, scalars)
+
+
+def write_state(folder: Path, step: int, packed: PackedState) -> None:
     """Write one state folder; it appears under its name only when whole."""
     temporary = folder.with_name(f"tmp-{folder.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file(_weights(modules), temporary / "weights.safetensors")
-    tensors, plain = dict[str, Tensor](), dict[str, Any]()
-    for name, optimizer in optimizers.items():
-        _pack_optimizer(name, optimizer, tensors, plain)
-    save_file(tensors, temporary / "optimizers.safetensors")
-    (temporary / "state.json").write_text(json.dumps({"step": step, "optimizers": plain}))
+    save_file(packed.weights, temporary / "weights.safetensors")
+    save_file(packed.moments, temporary / "optimizers.safetensors")
+    (temporary / "state.json").write_text(json.dumps({"step": step, "optimizers": packed.scalars}))
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
@@ -217,16 +232,29 @@ def load_weights(path: Path, modules: Mapping[str, nn.Module]) -> None:
     if problems:
         raise CheckpointError(f"{path} does not fit: {'; '.join(problems[:5])} ({len(problems)} in all)")
     for name, module in modules.items():
-        prefix = f"{name}."
-        module.load_state_dict({key.removeprefix(prefix): found[key] for key in found if key.startswith(prefix)})
+        own = module.state_dict()
+        module.load_state_dict({key: _spread(found[f"{name}.{key}"], own[key]) for key in own})
 
 
 def _weights(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     return {
-        f"{name}.{key}": tensor.detach().contiguous().clone()
+        f"{name}.{key}": _whole(tensor)
         for name, module in modules.items()
         for key, tensor in module.state_dict().items()
     }
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """A copy on the CPU; of a sharded tensor, gathered from all processes."""
+    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return full.detach().cpu().contiguous().clone()
+
+
+def _spread(tensor: Tensor, like: Tensor) -> Tensor:
+    """`tensor` sharded as `like` is, if it is."""
+    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+        return tensor
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
 
 
 def _pack_optimizer(name: str, optimizer: Optimizer, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
@@ -234,7 +262,7 @@ def _pack_optimizer(name: str, optimizer: Optimizer, tensors: dict[str, Tensor],
     for index, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
             if isinstance(value, Tensor):
-                tensors[f"{name}.{index}.{key}"] = value.detach().contiguous().clone()
+                tensors[f"{name}.{index}.{key}"] = _whole(value)
             else:
                 scalars.setdefault(str(index), {})[key] = value
     plain[name] = scalars
@@ -244,10 +272,11 @@ def _unpack_optimizer(
     name: str, optimizer: Optimizer, tensors: Mapping[str, Tensor], scalars: Mapping[str, Mapping[str, Any]]
 ) -> None:
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in scalars.items()}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for key, tensor in tensors.items():
         owner, index, item = key.rsplit(".", 2)
         if owner == name:
-            state.setdefault(int(index), {})[item] = tensor
+            state.setdefault(int(index), {})[item] = _spread(tensor, parameters[int(index)])
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

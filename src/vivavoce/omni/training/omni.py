@@ -13,14 +13,16 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Muon, Optimizer
 
 from vivavoce.errors import ConfigError
 from vivavoce.omni.configuration import PRESETS
-from vivavoce.omni.losses import LossWeights, compute_losses
+from vivavoce.omni.losses import LossModule, LossWeights
 from vivavoce.omni.network import OmniForConversation, StepBatch
 from vivavoce.omni.training.batches import BatchConfig, StepBatches, load_batches
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample
+from vivavoce.omni.training.parallel import shard
 from vivavoce.run import Run
 
 logger = logging.getLogger(__name__)
@@ -89,8 +91,13 @@ def train_omni(
 ) -> None:
     """Train `model` in place until `config.loop.steps`; resumes from the run's newest state.
 
-    The model may be sharded already (`parallel.shard`); then only AdamW is used.
+    Raises: ConfigError if several processes are to share a Muon run: its update needs whole matrices.
     """
+    losses = LossModule(model, config.losses)
+    if batches.world > 1:
+        if config.optimizer == "muon":
+            raise ConfigError("optimizer muon needs whole matrices; pass --optimizer adamw with several processes")
+        shard(model, losses)
     optimizers = make_optimizers(model, config)
     loop = Loop(run, config.loop, {"omni": model}, optimizers, is_main=batches.rank == 0)
     stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers)
@@ -98,13 +105,13 @@ def train_omni(
     model.train()
 
     def take_step(step: int) -> Mapping[str, float | Tensor]:
-        return _take_step(model, optimizers, next(stream), config, device)
+        return _take_step(losses, optimizers, next(stream), config, device)
 
     loop.train(take_step, write_sample)
 
 
 def _take_step(
-    model: OmniForConversation,
+    losses: LossModule,
     optimizers: Mapping[str, Optimizer],
     micro_batches: list[StepBatch],
     config: OmniTrainConfig,
@@ -117,13 +124,15 @@ def _take_step(
     positions = sum(batch.kinds.numel() for batch in micro_batches)
     for batch in micro_batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=config.is_bf16):
-            loss, report = compute_losses(model, batch.to(device), config.losses)
+            loss, report = losses(batch.to(device))
         # rows count by their length, so that a micro-batch of short rows does not outweigh one of long rows
         (loss * (batch.kinds.numel() / positions)).backward()
         for name, value in report.items():
             totals[name] = totals.get(name, torch.zeros(())) + value.cpu()
             counts[name] = counts.get(name, 0) + 1
-    norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    norm = nn.utils.clip_grad_norm_(losses.parameters(), 1.0)
+    if isinstance(norm, DTensor):
+        norm = norm.full_tensor()
     for optimizer in optimizers.values():
         optimizer.step()
     metrics: dict[str, float | Tensor] = {f"loss/{name}_nats": totals[name] / counts[name] for name in totals}

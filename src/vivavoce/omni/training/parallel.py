@@ -1,0 +1,51 @@
+"""Many devices: one process each, started by `torchrun`; FSDP2 shards weights, gradients and moments.
+
+Every decoder layer is a unit; everything else (tables shared by embedding and heads, ear, eyes) is the outermost unit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
+
+from vivavoce.omni.network import OmniForConversation
+
+
+class Place(NamedTuple):
+    """This process among all: its rank, how many there are, its device."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+
+@contextmanager
+def join_processes() -> Iterator[Place]:
+    """The process group of `torchrun`, if it started us (NCCL on GPUs, gloo on CPUs); else one process."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    has_gpu = torch.cuda.is_available()
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local) if has_gpu else torch.device("cpu")
+    if has_gpu:
+        torch.cuda.set_device(device)
+    if world == 1:
+        yield Place(0, 1, device)
+        return
+    distributed.init_process_group("nccl" if has_gpu else "gloo")
+    try:
+        yield Place(distributed.get_rank(), world, device)
+    finally:
+        distributed.destroy_process_group()
+
+
+def shard(model: OmniForConversation, root: nn.Module) -> None:
+    """Shard `model` in place; `root` holds it and is the module whose `forward` is called."""
+    for layer in model.model.layers:
+        fully_shard(layer)
+    fully_shard(root)

@@ -1,0 +1,59 @@
+"""Training the trunk: resumed equals uninterrupted, sharded equals whole."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.omni.training.sharded_run import make_config, train
+from vivavoce.errors import ConfigError
+from vivavoce.omni.training.loop import newest_state
+from vivavoce.omni.training.omni import OmniTrainConfig
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    state = newest_state(folder)
+    assert state is not None
+    return load_file(state / "weights.safetensors")
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path: Path, optimizer: str) -> None:
+    config = make_config(5, optimizer)
+    train(tmp_path / "whole", config)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", config, stop_after=3)
+    assert newest_state(tmp_path / "cut").name == "00000002"  # type: ignore[union-attr]
+    train(tmp_path / "cut", config)
+    whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
+    assert whole.keys() == cut.keys()
+    for name in whole:
+        assert torch.equal(whole[name], cut[name]), name
+    lines = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
+    assert lines[0] == lines[1]
+
+
+@pytest.mark.slow
+def test_two_processes_sharded_by_fsdp2_train_as_one(tmp_path: Path) -> None:
+    train(tmp_path / "one", make_config(4, "adamw"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["tests.omni.training.sharded_run", str(tmp_path / "two")]
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], atol=2e-5, rtol=1e-4, msg=name)
+
+
+def test_an_unknown_preset_or_optimizer_is_named() -> None:
+    with pytest.raises(ConfigError, match="preset is 'huge'; there are nano, small, tiny"):
+        OmniTrainConfig(preset="huge")
+    with pytest.raises(ConfigError, match="muon or adamw"):
+        OmniTrainConfig(optimizer="sgd")
