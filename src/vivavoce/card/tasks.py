@@ -1,0 +1,184 @@
+"""Evaluations as Inspect tasks: items chosen, multiplied by arms, voices and channels, each sample with its reason to be.
+
+Any of them runs alone: `inspect eval vivavoce/over_refusal --model viva-chat/... -T arms=text,audio`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from inspect_ai import Epochs, Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import GenerateConfig
+
+from vivavoce.card import solvers
+from vivavoce.card.evals import EVALUATIONS
+from vivavoce.card.evaluation import ARMS, Arm, Evaluation, Item
+from vivavoce.card.providers.answering import MAX_RETRIES, TIMEOUT_S
+from vivavoce.card.scoring import graded
+from vivavoce.card.sources import DataSource
+from vivavoce.card.speech import Studio, open_studio
+from vivavoce.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """What a task can be told; the same for every evaluation."""
+
+    data: str | None = None
+    """Folder of public sets; the authored items alone when not given."""
+    preset: str = "quick"
+    """quick: a small, fixed, stratified subset; full: everything."""
+    arms: str = ""
+    """Comma-separated: text, audio_to_text, audio; the evaluation's own when empty."""
+    voices: str = ""
+    """Comma-separated input voices; the studio's first ones when empty."""
+    studio: str = "auto"
+    seed: int = 0
+    limit: int | None = None
+    """At most so many items."""
+
+    def __post_init__(self) -> None:
+        if self.preset not in ("quick", "full"):
+            raise ConfigError(f"preset is {self.preset!r}; allowed: quick, full")
+
+
+def choose_items(items: Sequence[Item], count: int, seed: int) -> list[Item]:
+    """At most `count` items, as evenly as can be over (measure, category), by seed, in the order given."""
+    if len(items) <= count:
+        return list(items)
+    order = np.random.default_rng(seed).permutation(len(items))
+    strata: dict[tuple[str, str], list[int]] = {}
+    for idx in order:
+        strata.setdefault((items[idx].measure, items[idx].category), []).append(int(idx))
+    chosen: list[int] = []
+    rows = [strata[key] for key in sorted(strata)]
+    while len(chosen) < count:
+        for row in rows:
+            if row and len(chosen) < count:
+                chosen.append(row.pop())
+    return [items[idx] for idx in sorted(chosen)]
+
+
+def read_arms(evaluation: Evaluation, names: str) -> tuple[Arm, ...]:
+    """The arms asked for that the evaluation has.
+
+    Raises: ConfigError for a name that is no arm.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()] or list(evaluation.arms)
+    unknown = [name for name in wanted if name not in ARMS]
+    if unknown:
+        raise ConfigError(f"arms {unknown} are unknown; allowed: {', '.join(ARMS)}")
+    return tuple(arm for arm in ARMS if arm in wanted and (arm in evaluation.arms or arm == "audio_to_text"))
+
+
+def load_items(evaluation: Evaluation, options: TaskOptions) -> tuple[list[Item], DataSource]:
+    """The items that will be put, and where they came from."""
+    source = DataSource(options.data)
+    items = [evaluation.check(item) for item in evaluation.load(source)]
+    if options.preset == "quick":
+        items = choose_items(items, evaluation.quick_items, options.seed)
+    if options.limit is not None:
+        items = choose_items(items, options.limit, options.seed)
+    return items, source
+
+
+def make_samples(evaluation: Evaluation, items: Sequence[Item], options: TaskOptions, studio: Studio) -> list[Sample]:
+    """One sample for every item, arm, voice and channel that makes sense. Text has no voice and no channel."""
+    arms = read_arms(evaluation, options.arms)
+    samples = []
+    for place, item in enumerate(items):
+        for arm in arms:
+            spoken = arm != "text"
+            if (spoken and not item.speakable) or (not spoken and item.sound and not item.prompt):
+                continue
+            voices = _choose_voices(evaluation, item, options, studio, place) if spoken else [""]
+            for voice, channel in product(voices, _list_channels(evaluation, options) if spoken else [""]):
+                samples.append(_make_sample(item, arm, voice, item.perturbation or channel, options.seed))
+    return samples
+
+
+def _choose_voices(evaluation: Evaluation, item: Item, options: TaskOptions, studio: Studio, place: int) -> list[str]:
+    if item.voice:
+        return [studio.preset_voice if item.voice == "preset" else item.voice]
+    named = [name.strip() for name in options.voices.split(",") if name.strip()]
+    pool = named or list(studio.voices)
+    if not pool:
+        return []
+    count = evaluation.quick_voices if options.preset == "quick" and not named else evaluation.full_voices
+    if count == 1:
+        return [pool[place % len(pool)]]
+    return pool[:count]
+
+
+def _list_channels(evaluation: Evaluation, options: TaskOptions) -> tuple[str, ...]:
+    if options.preset == "quick" and evaluation.quick_perturbations is not None:
+        return evaluation.quick_perturbations
+    return evaluation.perturbations
+
+
+def _make_sample(item: Item, arm: Arm, voice: str, channel: str, seed: int) -> Sample:
+    name = "/".join(part for part in (item.item_id, arm, voice, channel) if part)
+    metadata = {"item": item.to_json(), "arm": arm, "voice": voice, "perturbation": channel, "seed": seed}
+    return Sample(id=name, input=item.prompt or f"[{item.sound}]", target=list(item.target), metadata=metadata)
+
+
+def build_task(evaluation: Evaluation, options: TaskOptions) -> Task:
+    """An Inspect task of `evaluation`.
+
+    Raises: ConfigError if nothing can be put: no item, or audio asked of a studio without voices.
+    """
+    studio = open_studio(options.studio)
+    items, source = load_items(evaluation, options)
+    samples = make_samples(evaluation, items, options, studio)
+    if not samples:
+        raise ConfigError(
+            f"{evaluation.id}: nothing to ask ({len(items)} items, studio {studio.name}); check arms, voices"
+        )
+    ask = getattr(solvers, evaluation.solver)
+    takes_studio = evaluation.solver in ("converse", "no_model", "game")
+    epochs = evaluation.epochs if options.preset == "full" else 1
+    return Task(
+        dataset=MemoryDataset(samples, name=evaluation.id),
+        solver=ask(studio=options.studio) if takes_studio else ask(),
+        scorer=graded(evaluation.id, studio=options.studio),
+        epochs=Epochs(epochs, "mean") if epochs > 1 else None,
+        config=GenerateConfig(max_retries=MAX_RETRIES, timeout=int(4 * TIMEOUT_S), max_tokens=evaluation.max_tokens),
+        sandbox=("docker", "compose.yaml") if evaluation.solver == "sandbox_shell" else None,
+        metadata={
+            "evaluation": evaluation.id,
+            "preset": options.preset,
+            "seed": options.seed,
+            "num_items": len(items),
+            "used": source.used,
+            "studio": {"name": studio.name, **studio.describe()},
+        },
+    )
+
+
+def define_task(evaluation: Evaluation) -> Callable[..., Task]:
+    """The `@task` of an evaluation, with the options of `TaskOptions` as its parameters."""
+
+    def run(
+        data: str | None = None,
+        preset: str = "quick",
+        arms: str = "",
+        voices: str = "",
+        studio: str = "auto",
+        seed: int = 0,
+        limit: int | None = None,
+    ) -> Task:
+        options = TaskOptions(
+            data=data, preset=preset, arms=arms, voices=str(voices), studio=studio, seed=seed, limit=limit
+        )
+        return build_task(evaluation, options)
+
+    run.__name__ = run.__qualname__ = evaluation.id
+    run.__doc__ = f"{evaluation.title}. {evaluation.question}"
+    return task(name=evaluation.id)(run)
+
+
+TASKS = {name: define_task(evaluation) for name, evaluation in EVALUATIONS.items()}
