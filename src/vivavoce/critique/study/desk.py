@@ -29,6 +29,7 @@ from vivavoce.critique.study.timing import measure_work
 
 # chosen: labellers collide on one cell only at the very same moment; each collision leaves one slot fewer
 _MAX_TRIES = 25
+_MERGED = "Flaws from another tab were added to your list. Look through it, and hand in again."
 _ALIVE = ("study.opened", "study.beat", "study.saved", "study.submitted")
 
 
@@ -44,6 +45,7 @@ class Submitted(NamedTuple):
 
     problems: list[Problem]
     is_repeat: bool = False
+    saved: Saved | None = None
 
 
 def claim(session: Session, signed: Signed) -> Assignment | None:
@@ -240,18 +242,16 @@ def submit(session: Session, signed: Signed, public_id: str, *, lock: str, base_
         return Submitted([], is_repeat=True)
     saved, has_lock = save(session, signed, public_id, lock=lock, base_version=base_version, body=body)
     if not has_lock:
-        return Submitted([Problem("", refusals.other_tab().message)])
+        return Submitted([Problem("", refusals.other_tab().message)], saved=saved)
     if saved.body is not None:
-        return Submitted(
-            [Problem("", "Flaws from another tab were added to your list. Look through it, and hand in again.")]
-        )
+        return Submitted([Problem("", _MERGED)], saved=saved)
     shown = list_shown(session, assignment)
     answer = assignment.item.answer
     problems = find_problems(
         body, signed.plan, passage=extent_of(answer.question.passage), answer=extent_of(answer), num_shown=len(shown)
     )
     if problems:
-        return Submitted(problems)
+        return Submitted(problems, saved=saved)
     record_event(session, signed.actor, "study.submitted", subject=assignment, payload={"num_flaws": len(body.flaws)})
     for flaw in body.flaws:
         _store_finding(session, signed, assignment, shown, flaw)
@@ -416,3 +416,10 @@ def count_progress(session: Session, signed: Signed) -> tuple[int, int]:
     """(handed in, planned) of this labeller."""
     query = select(func.count()).where(Assignment.person_id == signed.person.id, Assignment.state == "submitted")
     return session.scalar(query) or 0, signed.plan.items_per_labeller
+
+
+def find_open(session: Session, signed: Signed) -> Assignment | None:
+    """The assignment that this labeller has begun."""
+    return session.scalar(
+        select(Assignment).where(Assignment.person_id == signed.person.id, Assignment.is_open.is_(True))
+    )

@@ -6,6 +6,7 @@ report. The shipped `plan.yaml` is the template that `viva study plan` writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -106,6 +107,8 @@ class StudyPlan:
     expected: Expected = Expected()
 
     def __post_init__(self) -> None:
+        is_word = re.fullmatch(r"[A-Za-z0-9._-]{1,60}", str(self.name))
+        _need(is_word, f"name is {self.name!r}; need up to 60 letters, digits, dots or dashes")
         names = [arm.name for arm in self.arms]
         _need(len(names) == len(set(names)) and names, f"arms are {names}; need at least one, each name once")
         _need(self.control in names, f"control is {self.control!r}; need one of the arms {names}")
