@@ -64,9 +64,11 @@ class ScriptedEngine:
         self._step_s = step_s
         self._frames_per_word = frames_per_word
         self._slots: dict[int, list[_Slot]] = {}
+        self.barge_in = True
+        """Whether it falls silent when talked over."""
 
     model_name = "vivavoce-scripted"
-    voices = ("tone",)
+    voices: tuple[str, ...] = ("tone",)
     modalities_out: frozenset[Modality] = frozenset({"text", "audio", "image"})
 
     @property
@@ -122,7 +124,8 @@ class ScriptedEngine:
         now, user_text = _listen(now, given.user_pcm)
         event: TurnEvent | None = None
         if now.is_speaking:
-            is_over = now.said_frames >= self._frames_of(now.to_say) or now.loud_run >= _BARGE_IN_FRAMES
+            gives_way = self.barge_in and now.loud_run >= _BARGE_IN_FRAMES
+            is_over = gives_way or now.said_frames >= self._frames_of(now.to_say)
             if given.force == "stop" or is_over:
                 event = "stop"
                 now = replace(now, is_speaking=False, to_say=(), quiet_frames=0)
