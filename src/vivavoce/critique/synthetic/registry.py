@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
 from vivavoce.critique.loaders.records import (
@@ -25,11 +25,11 @@ from vivavoce.errors import ConfigError
 
 SOURCE_PREFIX = "synthetic/"
 _QUICK: tuple[SyntheticTask, ...] = (
-    Addition(num_digits=3),
-    Alphabetising(num_words=4),
+    Addition(num_digits=2),
+    Alphabetising(num_words=3),
     Unscrambling(min_letters=3, max_letters=5),
-    Satisfiability(num_variables=4, clause_ratio=2.0),
-    MultipleChoice(num_facts=3, num_options=3, has_moves=False),
+    Satisfiability(num_variables=3, clause_ratio=1.4),
+    MultipleChoice(num_facts=2, num_options=3, has_moves=False),
 )
 _FULL: tuple[SyntheticTask, ...] = (Addition(), Alphabetising(), Unscrambling(), Satisfiability(), MultipleChoice())
 
@@ -77,6 +77,14 @@ def generate_problems(task: SyntheticTask, split: str, num: int, seed: int) -> I
             continue
         seen.add(text)
         yield problem
+
+
+def make_records(tasks: Iterable[SyntheticTask], split: str, num: int, seed: int) -> Iterator[PassageRecord]:
+    """`num` records of each task."""
+    for task in tasks:
+        rng = Random(f"records/{task.name}/{split}/{seed}")
+        for problem in generate_problems(task, split, num, seed):
+            yield make_record(task, problem, rng)
 
 
 def make_record(task: SyntheticTask, problem: Problem, rng: Random, *, num_flawed: int = 2) -> PassageRecord:
