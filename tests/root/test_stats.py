@@ -142,3 +142,88 @@ def test_unequal_pairs_are_refused() -> None:
         stats.estimate_difference([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="2 cluster labels for 3 items"):
         stats.estimate_mean([1, 2, 3], clusters=[0, 1])
+
+
+def test_a_group_difference_without_clusters_is_close_to_welch_s_t() -> None:
+    generator = np.random.default_rng(4)
+    a, b = generator.normal(1.0, 1, 60), generator.normal(0.0, 1, 60)
+    estimate = stats.estimate_group_difference(np.concatenate([a, b]), [True] * 60 + [False] * 60)
+    welch = scipy_stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    assert estimate.value == pytest.approx(a.mean() - b.mean())
+    assert (estimate.low, estimate.high) == pytest.approx((welch.low, welch.high), abs=0.01)
+
+
+def test_a_group_difference_within_pairs_is_the_paired_interval() -> None:
+    generator = np.random.default_rng(5)
+    a, b = generator.normal(size=12), generator.normal(size=12)
+    paired = stats.estimate_difference(a, b)
+    crossed = stats.estimate_group_difference(
+        np.concatenate([a, b]), [True] * 12 + [False] * 12, [*range(12), *range(12)]
+    )
+    # leaving out a pair re-weighs nothing but the size, so that the jackknife is the t interval exactly
+    assert (crossed.value, crossed.low, crossed.high) == pytest.approx((paired.value, paired.low, paired.high))
+
+
+def test_a_group_difference_says_when_a_group_lives_in_one_cluster() -> None:
+    estimate = stats.estimate_group_difference([1.0, 2.0, 3.0], [True, True, False], ["a", "a", "b"])
+    assert (estimate.value, estimate.low, estimate.n) == (-1.5, None, 2)
+    assert stats.estimate_group_difference([1.0, 2.0], [True, True]).value is None
+
+
+def test_a_weighted_group_difference_is_of_shares() -> None:
+    estimate = stats.estimate_group_difference([3, 1, 1, 1], [True, True, False, False], weights=[4, 4, 2, 6])
+    assert estimate.value == pytest.approx(4 / 8 - 2 / 8)
+
+
+def test_crossed_clusters_cover_the_truth_where_items_and_people_both_vary() -> None:
+    generator, num_hits = np.random.default_rng(6), 0
+    people, items = np.repeat(np.arange(16), 12), np.tile(np.arange(12), 16)
+    treated = (people + items) % 2 == 0
+    for _ in range(300):
+        slopes = generator.normal(0, 0.7, 16)
+        noise = generator.normal(size=12)[items] + generator.normal(size=192)
+        values = noise + treated * (0.5 + slopes[people])
+        estimate = stats.estimate_group_difference(values, treated, people.tolist(), items.tolist())
+        num_hits += bool(estimate.low < 0.5 < estimate.high)  # type: ignore[operator]
+    assert 0.92 <= num_hits / 300 <= 0.99
+
+
+def test_a_permutation_within_pairs_is_the_sign_flip_test() -> None:
+    generator = np.random.default_rng(7)
+    a, b = generator.normal(0.6, 1, 12), generator.normal(0.0, 1, 12)
+    exact = stats.sign_flip_p_value(a - b, seed=0)
+    drawn = stats.permutation_p_value(
+        np.concatenate([a, b]), [True] * 12 + [False] * 12, [*range(12), *range(12)], seed=0
+    )
+    assert drawn == pytest.approx(exact, abs=0.015)
+
+
+def test_a_permutation_without_choice_is_no_evidence() -> None:
+    assert stats.permutation_p_value([5.0, 1.0], [True, False], ["a", "b"], seed=0, num_draws=100) == 1.0
+
+
+def test_a_clustered_proportion_without_clusters_is_wilsons() -> None:
+    alone = stats.estimate_clustered_proportion([1, 1, 0, 1, 0, 1, 1, 1], list(range(8)))
+    wilson = stats.estimate_proportion(6, 8)
+    assert alone.n == 8
+    assert alone.low is not None
+    assert alone.low <= wilson.value <= alone.high  # type: ignore[operator]
+    assert alone.low == pytest.approx(wilson.low, abs=0.03)
+
+
+def test_ten_voices_on_three_prompts_that_never_fail_count_as_three() -> None:
+    clustered = stats.estimate_clustered_proportion([1] * 30, [idx // 10 for idx in range(30)])
+    three = stats.estimate_proportion(3, 3)
+    assert (clustered.n, clustered.low) == (3, pytest.approx(three.low))
+
+
+def test_a_clustered_proportion_covers_the_truth_about_as_often_as_it_says() -> None:
+    generator, hits = np.random.default_rng(3), 0
+    for _ in range(300):
+        chances = generator.beta(4, 1, size=40)
+        values = (generator.random((40, 5)) < chances[:, None]).astype(float).ravel()
+        found = stats.estimate_clustered_proportion(values, [idx // 5 for idx in range(200)])
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 0.8 <= found.high
+    assert 0.91 <= hits / 300 <= 0.99
