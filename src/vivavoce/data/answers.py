@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from vivavoce.data.scene import Scene
@@ -37,6 +38,7 @@ _ONES = [
     "nineteen",
 ]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+NUMBER_WORDS = frozenset([*_ONES, *_TENS, "hundred", "thousand"])
 _SPELLINGS = {
     "color": "colour",
     "colors": "colours",
@@ -101,10 +103,25 @@ def normalise_words(text: str) -> list[str]:
     return words
 
 
+@lru_cache(maxsize=20_000)
+def _phrase_words(phrase: str) -> list[str]:
+    return normalise_words(phrase)
+
+
 def has_phrase(words: list[str], phrase: str) -> bool:
-    """Whether the words of `phrase` (normalised here) occur in `words`, in a row."""
-    wanted = normalise_words(phrase)
-    return any(words[start : start + len(wanted)] == wanted for start in range(len(words) - len(wanted) + 1))
+    """Whether the words of `phrase` (normalised here) occur in `words`, in a row.
+
+    A phrase of number words must be the whole number: `four` does not occur in `twenty four`.
+    """
+    wanted = _phrase_words(phrase)
+    for start in range(len(words) - len(wanted) + 1):
+        end = start + len(wanted)
+        if words[start:end] != wanted:
+            continue
+        around = [*words[max(0, start - 1) : start], *words[end : end + 1]]
+        if not (NUMBER_WORDS.issuperset(wanted) and NUMBER_WORDS.intersection(around)):
+            return True
+    return False
 
 
 def is_decline(text: str) -> bool:
@@ -117,7 +134,8 @@ def is_decline(text: str) -> bool:
 class Answer:
     """What counts as right.
 
-    kind: `keys` - one phrase of every group in `keys` occurs, none of `rivals` does, and it is no decline; `words` - the
+    kind: `keys` - one phrase of every group in `keys` occurs (one that starts with `=` must be the whole answer), none of
+    `rivals` does, and it is no decline; `words` - the
     same words as `text` after normalising; `decline` - it declines, and none of `rivals` occurs; `picture` - there is
     no text to check.
     text: the reference answer. scene: what a drawn answer must show, whatever the kind.
@@ -143,4 +161,8 @@ class Answer:
             return False
         if self.kind == "decline":
             return is_decline(text)
-        return not is_decline(text) and all(any(has_phrase(words, phrase) for phrase in group) for group in self.keys)
+        return not is_decline(text) and all(any(_is_said(words, key) for key in group) for group in self.keys)
+
+
+def _is_said(words: list[str], key: str) -> bool:
+    return words == normalise_words(key) if key.startswith("=") else has_phrase(words, key)

@@ -1,0 +1,264 @@
+"""Questions about pictures and films of the small world, with their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vivavoce.data.answers import Answer, say_number
+from vivavoce.data.example import Split
+from vivavoce.data.items import (
+    Item,
+    ask_about,
+    choose,
+    find_plural,
+    group_forms,
+    load_table,
+    name_group,
+    number_forms,
+    other_colours,
+    other_numbers,
+    other_things,
+    reply_to,
+    thing_forms,
+)
+from vivavoce.data.reading import add_article
+from vivavoce.data.scene import Group, Scene
+from vivavoce.data.scenes import FILM_KINDS, Film, sample_film, sample_scene
+from vivavoce.data.shapes import THINGS
+
+AT_PLACE = {
+    "left": "on the left",
+    "right": "on the right",
+    "top": "at the top",
+    "bottom": "at the bottom",
+    "centre": "in the centre",
+}
+_RELATIONS = {"left": "left of", "right": "right of", "top": "above", "bottom": "below"}
+
+MakeItem = Callable[[Split, np.random.Generator], Item]
+
+
+def _about_name(split: Split, generator: np.random.Generator) -> Item:
+    scene = sample_scene(choose(generator, ("single", "single", "placed")), split, generator)
+    ask, is_new = ask_about("name", split, generator)
+    return name_item("name", scene.groups[0], ask, is_new, scene=scene)
+
+
+def name_item(
+    task: str, group: Group, ask: str, is_new: bool, scene: Scene | None = None, film: Film | None = None
+) -> Item:
+    """An item that asks for a thing's name and is answered with its colour and name."""
+    say = reply_to(task, ask, a_c_n=name_group(Group(group.name, group.colour)))
+    answer = Answer(
+        "keys", say, (thing_forms(group.name), (group.colour,)), other_things(group.name) + other_colours(group.colour)
+    )
+    return Item(task, ask, say, answer, scene=scene, film=film, is_new=is_new)
+
+
+def _about_colour(split: Split, generator: np.random.Generator) -> Item:
+    scene = sample_scene(choose(generator, ("single", "placed", "pair")), split, generator)
+    group = choose(generator, scene.groups)
+    ask, is_new = ask_about("colour", split, generator, n=group.name)
+    say = reply_to("colour", ask, n=group.name, c=group.colour)
+    return Item(
+        "colour",
+        ask,
+        say,
+        Answer("keys", say, ((group.colour,),), other_colours(group.colour)),
+        scene=scene,
+        is_new=is_new,
+    )
+
+
+def _about_count(split: Split, generator: np.random.Generator) -> Item:
+    kind = choose(generator, ("many", "many", "many", "groups", "single"))
+    scene = sample_scene(kind, split, generator)
+    group = choose(generator, scene.groups)
+    task = "count" if len(scene.groups) > 1 or generator.random() < 0.7 else "count_any"
+    ask, is_new = ask_about(task, split, generator, ns=find_plural(group.name))
+    return count_item(task, "count", group, ask, is_new, scene=scene)
+
+
+def count_item(
+    phrasing: str, task: str, group: Group, ask: str, is_new: bool, scene: Scene | None = None, film: Film | None = None
+) -> Item:
+    """An item that asks how many there are."""
+    noun = group.name if group.count == 1 else find_plural(group.name)
+    say = reply_to(phrasing, ask, num=say_number(group.count), ns=noun)
+    if group.count == 1:
+        say = say.replace("are one", "is one")
+    answer = Answer("keys", say, (number_forms(group.count),), other_numbers(group.count))
+    return Item(task, ask, say, answer, scene=scene, film=film, is_new=is_new)
+
+
+def _about_place(split: Split, generator: np.random.Generator) -> Item:
+    scene = sample_scene(choose(generator, ("placed", "placed", "pair")), split, generator)
+    group = choose(generator, scene.groups)
+    ask, is_new = ask_about("place", split, generator, n=group.name)
+    say = reply_to("place", ask, n=group.name, at_place=AT_PLACE[group.place])
+    rivals = tuple(place for place in AT_PLACE if place != group.place)
+    return Item("place", ask, say, Answer("keys", say, ((group.place,),), rivals), scene=scene, is_new=is_new)
+
+
+def _about_size(split: Split, generator: np.random.Generator) -> Item:
+    # sizes are sampled evenly here: `single` alone has two big ones to a small one
+    scene = sample_scene("single", split, generator)
+    size = choose(generator, ("big", "small"))
+    group = Group(scene.groups[0].name, scene.groups[0].colour, size=size)
+    ask, is_new = ask_about("size", split, generator, n=group.name)
+    say = reply_to("size", ask, n=group.name, size=size)
+    forms = {"big": ("big", "large"), "small": ("small", "little")}
+    rivals = forms["small" if size == "big" else "big"]
+    return Item("size", ask, say, Answer("keys", say, (forms[size],), rivals), scene=Scene((group,)), is_new=is_new)
+
+
+def _about_existence(split: Split, generator: np.random.Generator) -> Item:
+    scene = sample_scene(choose(generator, ("single", "many", "pair")), split, generator)
+    names = [group.name for group in scene.groups]
+    is_there = bool(generator.random() < 0.5)
+    name = (
+        choose(generator, names) if is_there else choose(generator, [thing for thing in THINGS if thing not in names])
+    )
+    ask, is_new = ask_about("exists", split, generator, an=add_article(name))
+    say = load_table("phrasings")["exists"]["say_yes" if is_there else "say_no"].format(an=add_article(name), n=name)
+    answer = Answer("keys", say, (("yes",) if is_there else ("no",),), ("no",) if is_there else ("yes",))
+    return Item("exists", ask, say, answer, scene=scene, is_new=is_new)
+
+
+def _about_relation(split: Split, generator: np.random.Generator) -> Item:
+    scene = sample_scene("pair", split, generator)
+    one, other = scene.groups if generator.random() < 0.5 else scene.groups[::-1]
+    ask, is_new = ask_about("relation", split, generator, rel=_RELATIONS[one.place], n=other.name)
+    say = reply_to("relation", ask, a_c_n=name_group(one))
+    answer = Answer("keys", say, (thing_forms(one.name),), other_things(one.name, other.name))
+    return Item("relation", ask, say, answer, scene=scene, is_new=is_new)
+
+
+def _about_writing(split: Split, generator: np.random.Generator) -> Item:
+    scene = sample_scene(choose(generator, ("digits", "word")), split, generator)
+    ask, is_new = ask_about("read", split, generator)
+    shown = say_number(int(scene.written)) if scene.written.isdigit() else scene.written
+    say = reply_to("read", ask, w=shown)
+    return Item("read", ask, say, Answer("keys", say, ((shown,),)), scene=scene, is_new=is_new)
+
+
+def _about_everything(split: Split, generator: np.random.Generator) -> Item:
+    scene = sample_scene(choose(generator, ("single", "placed", "many", "pair", "pair")), split, generator)
+    ask, is_new = ask_about("describe", split, generator)
+    return describe_item(scene, ask, is_new)
+
+
+def describe_scene(scene: Scene) -> str:
+    """`a red ball on the left`, `three blue cats`, `a red ball left of a blue cube`, `the number seven`."""
+    if scene.written:
+        return (
+            f"the number {say_number(int(scene.written))}" if scene.written.isdigit() else f"the word {scene.written}"
+        )
+    first, *rest = scene.groups
+    if rest:
+        return f"{name_group(first)} {_RELATIONS[first.place]} {name_group(rest[0])}"
+    if first.place != "centre":
+        return f"{name_group(first)} {AT_PLACE[first.place]}"
+    return name_group(first, has_size=first.size == "small" and first.count == 1)
+
+
+def describe_item(scene: Scene, ask: str, is_new: bool) -> Item:
+    """An item whose answer names everything in the scene: things with their colours, numbers and places."""
+    say = f"{describe_scene(scene)}."
+    keys: list[tuple[str, ...]] = [group_forms(group) for group in scene.groups]
+    keys += [number_forms(group.count) for group in scene.groups if group.count > 1]
+    if len(scene.groups) == 1 and scene.groups[0].place != "centre":
+        keys.append((scene.groups[0].place,))
+    names = [group.name for group in scene.groups]
+    colours = [group.colour for group in scene.groups]
+    answer = Answer("keys", say, tuple(keys), other_things(*names) + other_colours(*colours))
+    return Item("describe", ask, say, answer, scene=scene, is_new=is_new)
+
+
+def describe_film(film: Film) -> str:
+    """`a red ball moves left`, `a blue cat appears`, `three stars become five`."""
+    what = name_group(Group(film.group.name, film.group.colour))
+    if film.kind == "move":
+        return f"{what} moves {film.direction}"
+    if film.kind in ("count_up", "count_down"):
+        start = name_group(Group(film.group.name, film.group.colour, film.start_count))
+        verb = "becomes" if film.start_count == 1 else "become"
+        return f"{start} {verb} {say_number(film.group.count)}"
+    return {"appear": f"{what} appears", "vanish": f"{what} vanishes", "still": f"{what} stays where it is"}[film.kind]
+
+
+_EVENT_FORMS = {
+    "move": (("moves", "move", "goes"),),
+    "appear": (("appears", "appear", "comes"),),
+    "vanish": (("vanishes", "vanish", "disappears", "goes away"),),
+    "still": (("stays", "stay", "still", "happens"),),
+}
+
+
+def film_item(film: Film, ask: str, is_new: bool) -> Item:
+    """An item whose answer says what happens."""
+    say = f"{describe_film(film)}."
+    keys: tuple[tuple[str, ...], ...] = _EVENT_FORMS.get(film.kind, ())
+    if film.kind == "move":
+        keys = (*keys, (film.direction,))
+    elif film.kind in ("count_up", "count_down"):
+        start = (*number_forms(film.start_count), *(("a", "an") if film.start_count == 1 else ()))
+        keys = (("become", "becomes"), start, (say_number(film.group.count),))
+    directions = (
+        () if film.kind != "move" else tuple(way for way in ("left", "right", "up", "down") if way != film.direction)
+    )
+    name = film.group.name
+    return Item(
+        "film_event",
+        ask,
+        say,
+        Answer("keys", say, (*keys, thing_forms(name)), other_things(name) + directions),
+        film=film,
+        is_new=is_new,
+    )
+
+
+def _about_film(split: Split, generator: np.random.Generator) -> Item:
+    ask, is_new = ask_about("film_event", split, generator)
+    return film_item(sample_film(choose(generator, FILM_KINDS), split, generator), ask, is_new)
+
+
+def _about_direction(split: Split, generator: np.random.Generator) -> Item:
+    film = sample_film("move", split, generator)
+    ask, is_new = ask_about("film_direction", split, generator, n=film.group.name)
+    say = reply_to("film_direction", ask, n=film.group.name, dir=film.direction)
+    rivals = tuple(way for way in ("left", "right", "up", "down") if way != film.direction)
+    return Item("film_direction", ask, say, Answer("keys", say, ((film.direction,),), rivals), film=film, is_new=is_new)
+
+
+def _about_film_thing(split: Split, generator: np.random.Generator) -> Item:
+    film = sample_film(choose(generator, ("move", "appear", "vanish", "still")), split, generator)
+    ask, is_new = ask_about("film_name", split, generator)
+    return name_item("film_name", film.group, ask, is_new, film=film)
+
+
+def _about_film_count(split: Split, generator: np.random.Generator) -> Item:
+    film = sample_film(choose(generator, ("count_up", "count_down")), split, generator)
+    ask, is_new = ask_about("film_count", split, generator, ns=find_plural(film.group.name))
+    return count_item("film_count", "film_count", film.group, ask, is_new, film=film)
+
+
+PICTURE_TASKS: dict[str, MakeItem] = {
+    "name": _about_name,
+    "colour": _about_colour,
+    "count": _about_count,
+    "place": _about_place,
+    "size": _about_size,
+    "exists": _about_existence,
+    "relation": _about_relation,
+    "read": _about_writing,
+    "describe": _about_everything,
+}
+FILM_TASKS: dict[str, MakeItem] = {
+    "film_event": _about_film,
+    "film_direction": _about_direction,
+    "film_name": _about_film_thing,
+    "film_count": _about_film_count,
+}

@@ -1,0 +1,242 @@
+"""The curriculum: exact answers, splits that share nothing, one seed one world, every cell of the matrix."""
+
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+
+from vivavoce.content import Audio, Image, Text, Video
+from vivavoce.data.curriculum import (
+    DEFAULT_MIX,
+    INPUTS,
+    OUTPUTS,
+    iterate_cell,
+    iterate_examples,
+    iterate_task,
+    make_example,
+)
+from vivavoce.data.drawing import COLOURS, draw_film, draw_scene, load_glyphs, sample_style
+from vivavoce.data.example import PRESET_VOICE, find_modalities, is_unrendered, list_texts
+from vivavoce.data.live import LIVE_KINDS, make_live
+from vivavoce.data.pools import TASKS, iterate_spoken_texts, iterate_text_corpus, list_items
+from vivavoce.data.reading import MAX_WORDS, iterate_sentences, list_vocabulary
+from vivavoce.data.scene import Group, Scene
+from vivavoce.data.scenes import FILM_KINDS, SCENE_KINDS, is_held_out, list_written, sample_film, sample_scene
+from vivavoce.data.shapes import THINGS, find_pieces
+from vivavoce.data.sounds import NOISE_NAMES, SOUND_NAMES, Sound, render_sound
+from vivavoce.data.styles import SEED_RANGES
+from vivavoce.errors import DataError
+
+SPLITS = ("train", "test")
+CELLS = [(given, wanted) for given in INPUTS for wanted in OUTPUTS]
+
+
+@pytest.fixture(scope="module", params=SPLITS)
+def examples(request) -> list:
+    return list(islice(iterate_examples(request.param, seed=3), 150))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_reply_is_right_by_its_own_check(task: str, split: str):
+    wrong = [item for item in list_items(task, split) if not item.answer.check(item.say)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("task", ["name", "count", "colour", "place", "size", "exists", "film_direction", "sound_name"])
+def test_another_items_reply_is_wrong_unless_it_says_the_same(task: str):
+    items = list_items(task, "train")[:80]
+    for item, other in pairwise(items):
+        is_same = set(item.answer.keys) == set(other.answer.keys)
+        if item.ask == other.ask and not is_same:
+            assert not item.answer.check(other.say), (item, other)
+
+
+@pytest.mark.parametrize("task", ["fact", "talk", "decline", "allow", "draw", "read_aloud", "write_down"])
+def test_questions_without_a_picture_are_never_in_both_splits(task: str):
+    train, test = ({item.ask or item.say for item in list_items(task, split)} for split in SPLITS)
+    assert not train & test
+
+
+def test_pictures_and_films_never_show_a_pair_of_the_other_split():
+    generator = np.random.default_rng(0)
+    for split in SPLITS:
+        scenes = [sample_scene(kind, split, generator) for kind in SCENE_KINDS for _ in range(60)]
+        films = [sample_film(kind, split, generator) for kind in FILM_KINDS for _ in range(30)]
+        groups = [group for scene in scenes for group in scene.groups] + [film.group for film in films]
+        assert all(is_held_out(group.name, group.colour) == (split == "test") for group in groups)
+        assert {group.name for group in groups} == set(THINGS)
+        assert {group.colour for group in groups} == set(COLOURS)
+
+
+def test_what_is_to_be_drawn_in_a_test_is_never_drawn_in_training():
+    targets = {split: set() for split in SPLITS}
+    for task in ("draw", "copy", "recolour", "recount", "film_last", "film_thing"):
+        for split in SPLITS:
+            targets[split] |= {item.target for item in list_items(task, split)}
+    assert not targets["train"] & targets["test"]
+
+
+def test_style_seeds_of_training_testing_and_judging_do_not_overlap():
+    ranges = sorted(SEED_RANGES.values())
+    assert all(low_end <= next_start for (_, low_end), (next_start, _) in pairwise(ranges))
+
+
+def test_one_seed_makes_one_example_wherever_it_is_asked_for():
+    walked = list(islice(iterate_examples("train", 5, start=7), 20))
+    for offset, example in enumerate(walked):
+        again = make_example("train", 5, 7 + offset)
+        assert again.example_id == example.example_id
+        assert again.messages == example.messages
+        assert again.timeline == example.timeline
+
+
+def test_parts_are_the_modalities_that_an_example_claims(examples):
+    for example in examples:
+        asked, replied = example.messages.messages[-2:] if example.timeline is None else (None, None)
+        if asked is not None:
+            assert find_modalities(asked) == example.inputs, example.example_id
+            assert find_modalities(replied) == example.outputs, example.example_id
+
+
+def test_every_unrendered_part_has_its_speech_in_order(examples):
+    for example in examples:
+        parts = [part for message in example.messages.messages for part in message.parts]
+        places = [part.transcript for part in parts if is_unrendered(part)]
+        assert places == [speech.text for speech in example.speeches], example.example_id
+
+
+def test_the_model_speaks_in_its_preset_voice_only(examples):
+    for example in examples:
+        for message in example.messages.messages:
+            said = {part.transcript for part in message.parts if isinstance(part, Audio)}
+            voices = {speech.voice for speech in example.speeches if speech.text in said}
+            if message.role == "assistant" and said:
+                assert PRESET_VOICE in voices
+
+
+def test_all_speech_of_the_curriculum_is_listed_for_rendering(examples):
+    listed = {(spoken.role, spoken.text) for spoken in iterate_spoken_texts(examples[0].split)}
+    for example in examples:
+        for speech in example.speeches:
+            role = "preset" if speech.voice == PRESET_VOICE else "user"
+            assert (role, speech.text) in listed, (example.example_id, speech)
+
+
+@pytest.mark.parametrize(("given", "wanted"), CELLS)
+def test_every_cell_of_the_matrix_has_examples_with_a_checkable_answer(given: str, wanted: str):
+    for example in islice(iterate_cell(given, wanted, "test", 0), 6):
+        assert example.cell == f"{given} -> {wanted}"
+        if "image" in example.outputs:
+            assert example.answer.scene is not None
+            image = example.messages.messages[-1].parts_of(Image)[0]
+            assert image.pixels.shape == (64, 64, 3)
+        if example.outputs != {"image"}:
+            reply = example.messages.messages[-1].text
+            words = reply if "text" not in example.outputs else example.messages.messages[-1].parts_of(Text)[0].text
+            assert example.answer.check(words)
+
+
+def test_the_mix_reaches_every_cell_and_live_talk():
+    names = {f"{given} -> {wanted}" for given, wanted in CELLS}
+    assert names <= set(DEFAULT_MIX)
+    assert {"reading", "writing", "live"} <= set(DEFAULT_MIX)
+
+
+def test_a_task_can_be_walked_once_through():
+    examples = list(iterate_task("decline", "audio", "audio", "test", 0))
+    assert len(examples) == len(list_items("decline", "test"))
+    assert len({list_texts(example)[0] for example in examples}) == len(examples)
+
+
+@pytest.mark.parametrize("kind", LIVE_KINDS)
+def test_live_talk_keeps_its_promises(kind: str):
+    for seed in range(12):
+        example = make_live("train", np.random.default_rng(seed), "x", kind)
+        scheduled = example.timeline.schedule(lambda what: getattr(what, "duration_s", 0) or 2.0)
+        own = [item for item in scheduled if type(item.event).__name__ == "OwnSpan"]
+        if kind == "nobody":
+            assert not own
+            assert example.answer.check("")
+        elif kind == "barge_in":
+            assert own[0].is_cut
+        elif kind == "backchannel":
+            assert not own[0].is_cut
+        if kind in ("pause", "hesitation"):
+            last = max(item.end_s for item in scheduled if getattr(item.event, "is_held", None) is False)
+            assert own[0].start_s > last
+        starts = [item.start_s for item in scheduled]
+        assert starts == sorted(starts)
+
+
+def test_sentences_are_short_distinct_and_from_a_broad_vocabulary():
+    sentences = list(islice(iterate_sentences("train", 0), 3000))
+    assert len(set(sentences)) == 3000
+    assert max(len(sentence.split()) for sentence in sentences) <= MAX_WORDS
+    words = {word.strip(".,?") for sentence in sentences for word in sentence.split()}
+    assert len(words) > 1500
+    assert words <= list_vocabulary()
+
+
+def test_text_corpus_holds_training_texts_only():
+    corpus = set(iterate_text_corpus())
+    assert not corpus & {item.ask for item in list_items("draw", "test")}
+
+
+def test_drawing_is_the_same_for_the_same_seed_and_differs_between_seeds():
+    scene = Scene((Group("cat", "red", 3),))
+    assert draw_scene(scene, 5) == draw_scene(scene, 5)
+    assert draw_scene(scene, 5) != draw_scene(scene, 6)
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_a_thing_is_drawn_in_its_colour_where_it_should_be(name: str):
+    for place, (rows, columns) in {"left": (slice(None), slice(0, 32)), "bottom": (slice(32, 64), slice(None))}.items():
+        scene = Scene((Group(name, "blue", place=place),))
+        pixels = draw_scene(scene, sample_style(1, "clean")).pixels.astype(int)
+        is_thing = np.abs(pixels - 255).sum(2) > 60
+        is_blue = (pixels[..., 2] > pixels[..., 0] + 60) & is_thing
+        assert is_blue.sum() > 40
+        assert is_thing[rows, columns].sum() > 0.9 * is_thing.sum()
+    assert all(np.abs(piece.points).max() < 1.35 for piece in find_pieces(name))
+
+
+def test_a_film_changes_only_in_what_it_is_about():
+    generator = np.random.default_rng(2)
+    still = sample_film("still", "train", generator)
+    frames = draw_film(list(still.frames), 9).frames
+    assert all(np.array_equal(frames[0], frame) for frame in frames)
+    moving = sample_film("move", "train", generator)
+    frames = draw_film(list(moving.frames), 9).frames
+    assert not np.array_equal(frames[0], frames[-1])
+
+
+def test_everything_that_is_written_has_letters_of_our_own():
+    assert set("".join(list_written())) <= set(load_glyphs())
+
+
+@pytest.mark.parametrize("name", SOUND_NAMES)
+def test_sounds_are_counted_as_often_as_they_sound(name: str):
+    for count in (1, 3, 5):
+        samples = render_sound(Sound(name, count, seed=4)).samples
+        # loudness over 10 ms; a pause of 100 ms or more parts two sounds
+        loud = np.abs(samples[: len(samples) // 160 * 160].reshape(-1, 160)).max(1) > 0.1 * np.abs(samples).max()
+        edges = np.flatnonzero(np.diff(np.flatnonzero(loud)) > 10)
+        assert len(edges) + 1 == count
+
+
+@pytest.mark.parametrize("name", NOISE_NAMES)
+def test_noise_lasts_as_long_as_it_should_and_stays_in_range(name: str):
+    audio = render_sound(Sound(name, seed=1, duration_s=1.5))
+    assert audio.duration_s == 1.5
+    assert np.abs(audio.samples).max() <= 1.0
+
+
+def test_an_unknown_sound_is_refused():
+    with pytest.raises(DataError, match="unknown"):
+        render_sound(Sound("gong"))
+
+
+def test_films_in_examples_are_films():
+    example = next(iterate_cell("video", "text", "train", 0))
+    assert isinstance(example.messages.messages[0].parts[0], Video)
