@@ -70,12 +70,12 @@ class UserSpan:
 
     gap_s: seconds from the anchor to its start. anchor `end`: the end of whatever was heard last (user or own);
     `own_start`: the onset of the model's last own span, so the two overlap. A `speech` anchored so is a barge-in (the
-    model must stop), a `backchannel` is not (it must go on). After a `hesitation`, or a `speech` with `is_held`, the
+    model must stop), a `backchannel` is not (it must go on). `what` may be a recording as it is, at 16 kHz. After a `hesitation`, or a `speech` with `is_held`, the
     model must keep waiting.
     """
 
     kind: UserKind
-    what: Speech | Sound
+    what: Speech | Sound | Audio
     gap_s: float = 0.3
     anchor: Literal["end", "own_start"] = "end"
     is_held: bool = False
@@ -123,7 +123,7 @@ class Timeline:
     events: tuple[Event, ...]
     tail_s: float = 0.5
 
-    def schedule(self, duration_s: Callable[[Speech | Sound], float]) -> tuple[Scheduled, ...]:
+    def schedule(self, duration_s: Callable[[Speech | Sound | Audio], float]) -> tuple[Scheduled, ...]:
         """True times of all events, given how long each rendered sound lasts (without silence at either end).
 
         Inserts anchored at `start` count from time 0. An own span is cut `stop_frames` after a `speech` starts in it.

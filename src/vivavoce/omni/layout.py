@@ -276,3 +276,9 @@ def has_sound(message: Message) -> bool:
     return any(
         isinstance(part, Audio) or (isinstance(part, Video) and part.audio is not None) for part in message.parts
     )
+
+
+def without_sound(message: Message) -> Message:
+    """The parts of a message that take no time; a film with sound is heard and seen on the clock, and left out here."""
+    quiet = (part for part in message.parts if not isinstance(part, Audio))
+    return Message(message.role, tuple(p for p in quiet if not (isinstance(p, Video) and p.audio is not None)))

@@ -19,6 +19,7 @@ from vivavoce.data.example import (
     Speech,
     Timeline,
     UserSpan,
+    is_unrendered,
 )
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import CLOCK_HZ, MEL_BINS, MEL_FRAMES_PER_STEP
@@ -31,18 +32,24 @@ from vivavoce.omni.layout import (
     make_quiet,
     mix_mel,
     place_transcript,
+    without_sound,
 )
 from vivavoce.omni.steps import SPEAK, StepRow, Steps
 
 MEL_HZ = 100.0
+TRIM_MARGIN_S = 0.05
+"""Quiet that trimming leaves after a speech (`data.voices.trim`): the user's true end lies that much before."""
 MAX_STEPS = 512
 """Longer rows are left out. chosen: 30 s of talk with a picture; attention stays cheap."""
 
 
-class Renderings(Protocol):
+Heard = Speech | Sound | Audio
+
+
+class Sounds(Protocol):
     """Sounds of the curriculum, ready to be put on the clock. Both raise KeyError for what was not rendered."""
 
-    def user_mel(self, what: Speech | Sound) -> np.ndarray:
+    def user_mel(self, what: Heard) -> np.ndarray:
         """Scaled log-mel [F, 80] at 100 Hz (`mel`), without silence at either end."""
         ...
 
@@ -56,7 +63,7 @@ class RowMaker:
     """Makes the row of an example. `generator` draws noise and gain, so that a sound is never heard twice alike."""
 
     writer: RowWriter
-    renderings: Renderings
+    sounds: Sounds
     images: ImageEncoder
 
     def make(self, example: Example, generator: np.random.Generator) -> Steps:
@@ -86,11 +93,16 @@ class RowMaker:
         speeches = list(example.speeches)
         events: list[UserSpan | OwnSpan | Insert] = []
         for message in messages:
-            if message.role == "assistant":
-                if any(isinstance(part, Audio) for part in message.parts):
-                    events.append(OwnSpan(speeches.pop(0)))
-            else:
-                events.extend(_imply_user_events(message, speeches))
+            for part in message.parts:
+                sound = part.audio if isinstance(part, Video) else part
+                if not isinstance(sound, Audio):
+                    continue
+                what = speeches.pop(0) if is_unrendered(sound) else sound
+                if message.role == "assistant":
+                    assert isinstance(what, Speech)
+                    events.append(OwnSpan(what))
+                else:
+                    events.append(UserSpan("speech" if isinstance(what, Speech) else "sound", what))
         return Timeline(tuple(events))
 
     def _write_turns(self, row: StepRow, example: Example) -> None:
@@ -105,8 +117,8 @@ class RowMaker:
     def _write_live(self, row: StepRow, example: Example, timeline: Timeline, generator: np.random.Generator) -> None:
         if example.timeline is None:
             for message in example.messages.messages:
-                if message.role == "user" and (text := "".join(part.text for part in message.parts_of(Text))):
-                    self.writer.write_message(row, Message("user", (Text(text),)))
+                if message.role == "user" and (quiet := without_sound(message)).parts:
+                    self.writer.write_message(row, quiet)
         schedule = timeline.schedule(self._duration_s)
         lead_s = float(generator.uniform(0.0, 0.4)) if any(isinstance(s.event, UserSpan) for s in schedule) else 0.0
         track = self._make_track(schedule, lead_s, timeline.tail_s, generator)
@@ -153,14 +165,15 @@ class RowMaker:
 
     def _place_own(self, track: LiveTrack, item: Scheduled, lead_s: float) -> None:
         assert isinstance(item.event, OwnSpan)
-        # the schedule counts from the true end of the user's sound; the step that can have heard it is the next whole one
-        start = int(np.ceil((item.start_s + lead_s) * CLOCK_HZ - 1e-6))
+        # what step s hears lies in [s, s + 1) frames; with an onset of 1, the step that hears the first whole frame after
+        # the user's end is the one that answers
+        start = int((item.start_s + lead_s) * CLOCK_HZ)
         stop = int(np.ceil((item.end_s + lead_s) * CLOCK_HZ)) if item.is_cut else None
         text = item.event.speech.text
-        track.speak(start, self.writer.vocabulary.encode(text), self.renderings.own_codes(item.event.speech), stop=stop)
+        track.speak(start, self.writer.vocabulary.encode(text), self.sounds.own_codes(item.event.speech), stop=stop)
 
     def _place_user(self, track: LiveTrack, span: UserSpan, start_s: float, gain: float) -> None:
-        mel = self.renderings.user_mel(span.what)
+        mel = self.sounds.user_mel(span.what)
         first_frame = round(start_s * MEL_HZ)
         assert track.mel is not None
         mix_mel(track.mel, mel + gain, first_frame)
@@ -170,28 +183,11 @@ class RowMaker:
             loudness = mel.max(axis=1)
             track.hear(place_transcript(loudness, len(ids), first_frame=first_frame, delay_steps=delay), ids)
 
-    def _duration_s(self, what: Speech | Sound) -> float:
+    def _duration_s(self, what: Heard) -> float:
         if isinstance(what, Speech) and what.voice == PRESET_VOICE:
-            return len(self.renderings.own_codes(what)) / CLOCK_HZ
-        return len(self.renderings.user_mel(what)) / MEL_HZ
-
-
-def _imply_user_events(message: Message, speeches: list[Speech]) -> list[UserSpan | Insert]:
-    """Pictures first, then sound; a film's frames at their true time while its sound runs."""
-    events: list[UserSpan | Insert] = []
-    for part in message.parts:
-        if isinstance(part, Image):
-            events.append(Insert(part, anchor="start"))
-        elif isinstance(part, Video):
-            events.extend(
-                Insert(Image(frame), gap_s=idx / part.fps, anchor="start", is_frame=True)
-                for idx, frame in enumerate(part.frames)
-            )
-            if part.audio is not None:
-                events.append(UserSpan("speech", speeches.pop(0)))
-        elif isinstance(part, Audio):
-            events.append(UserSpan("speech", speeches.pop(0)))
-    return events
+            return len(self.sounds.own_codes(what)) / CLOCK_HZ
+        margin_s = TRIM_MARGIN_S if isinstance(what, Speech) else 0.0
+        return max(0.02, len(self.sounds.user_mel(what)) / MEL_HZ - margin_s)
 
 
 def _draw_after_speech(track: LiveTrack, drawn: list[np.ndarray], imgout_id: int) -> None:

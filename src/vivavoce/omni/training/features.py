@@ -1,0 +1,121 @@
+"""Renderings as the trunk reads them: mels of the users, codes of the preset voice. Made once, kept in shards.
+
+Spoiling a recording and taking its mel costs more than a training step has to spare, so each (text, voice) is kept in a
+few takes: clean, and spoiled by different seeds. Steady noise and gain are added later, on the mel (`rows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vivavoce.content import Audio
+from vivavoce.data.example import Sound, Speech
+from vivavoce.data.sounds import render_sound
+from vivavoce.data.voices.augment import draw_spoiling, spoil
+from vivavoce.data.voices.roster import resolve_voice
+from vivavoce.data.voices.shards import Shards, has_part, write_part
+from vivavoce.omni.codec.config import CODEC_MEL
+from vivavoce.omni.codec.network import Codec
+from vivavoce.omni.mel import log_mel
+from vivavoce.omni.training.rows import Heard
+
+_PART_ITEMS = 500
+NUM_SPOILED = 2
+"""Spoiled takes beside the clean one. chosen: enough that a voice is rarely met in one channel only."""
+
+
+def prepare_mels(renderings: Path, out: Path, *, num_spoiled: int = NUM_SPOILED) -> Iterator[tuple[int, int]]:
+    """Mels of all user renderings, each clean and spoiled; goes on where it stopped. Yields (parts done, parts in all).
+
+    Noise is left out of the spoiling: it would start and end with the speech, which noise does not.
+    """
+    source = Shards(renderings)
+    count = -(-len(source) // _PART_ITEMS)
+    for part in range(count):
+        if not has_part(out, part):
+            numbers = range(part * _PART_ITEMS, min(len(source), (part + 1) * _PART_ITEMS))
+            write_part(out, part, _mels_of(source, numbers, num_spoiled))
+        yield part + 1, count
+
+
+def _mels_of(source: Shards, numbers: Iterable[int], num_spoiled: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    for number in numbers:
+        item = source[number]
+        clean = Audio(item.array.astype(np.float32) / 32767, item.about["rate_hz"])
+        about = {"text": item.about["text"], "voice": item.about["voice"]}
+        for take in range(num_spoiled + 1):
+            audio = clean
+            if take:
+                seed = number * 16 + take
+                audio = spoil(clean, draw_spoiling(seed)._replace(noise_db=None), seed)
+            yield log_mel(audio.samples, multiple=1).astype(np.float16), {**about, "take": take}
+
+
+def prepare_codes(renderings: Path, out: Path, codec: Codec) -> Iterator[tuple[int, int]]:
+    """Codes of all renderings of the preset voice; goes on where it stopped. Yields (parts done, parts in all)."""
+    source = Shards(renderings)
+    count = -(-len(source) // _PART_ITEMS)
+    for part in range(count):
+        if not has_part(out, part):
+            numbers = range(part * _PART_ITEMS, min(len(source), (part + 1) * _PART_ITEMS))
+            write_part(out, part, _codes_of(source, numbers, codec))
+        yield part + 1, count
+
+
+@torch.no_grad()
+def _codes_of(source: Shards, numbers: Iterable[int], codec: Codec) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    for number in numbers:
+        item = source[number]
+        mel = torch.from_numpy(log_mel(item.array.astype(np.float32) / 32767, CODEC_MEL))
+        codes = codec.encode(mel[None])[0].numpy().astype(np.int16)
+        yield codes, {"text": item.about["text"], "voice": item.about["voice"]}
+
+
+class PreparedSounds:
+    """Mels and codes on disk, by text and voice. Satisfies `rows.Sounds`."""
+
+    def __init__(self, mels: Iterable[Path] = (), codes: Iterable[Path] = ()) -> None:
+        self._mels, self._mel_place = _index(mels, ("text", "voice", "take"))
+        self._codes, self._code_place = _index(codes, ("text",))
+
+    def user_mel(self, what: Heard) -> np.ndarray:
+        """Scaled log-mel [F, 80] float32. A spoiled speech takes one of the spoiled takes, by its seed.
+
+        Raises: KeyError if the speech was not prepared.
+        """
+        if isinstance(what, Audio):
+            return log_mel(what.samples, multiple=1)
+        if isinstance(what, Sound):
+            return _sound_mel(what)
+        take = 0 if what.seed is None else 1 + what.seed % NUM_SPOILED
+        shard, number = self._mel_place[what.text, resolve_voice(what.voice, what.text).name, take]
+        return self._mels[shard][number].array.astype(np.float32)
+
+    def own_codes(self, speech: Speech) -> np.ndarray:
+        """Codes [T, K] int64.
+
+        Raises: KeyError if the speech was not prepared.
+        """
+        shard, number = self._code_place[(speech.text,)]
+        return self._codes[shard][number].array.astype(np.int64)
+
+
+@lru_cache(maxsize=4096)
+def _sound_mel(sound: Sound) -> np.ndarray:
+    return log_mel(render_sound(sound).samples, multiple=1)
+
+
+def _index(folders: Iterable[Path], keys: tuple[str, ...]) -> tuple[list[Shards], dict[tuple, tuple[int, int]]]:
+    shards = [Shards(folder) for folder in folders]
+    place = {
+        tuple(one.about(number)[key] for key in keys): (idx, number)
+        for idx, one in enumerate(shards)
+        for number in range(len(one))
+    }
+    return shards, place
