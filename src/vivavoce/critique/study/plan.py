@@ -56,6 +56,8 @@ class Hypothesis:
     kinds: tuple[str, ...]
     arm: str
     against: str
+    margin: float | None = None
+    """Differences smaller than this do not matter; an interval inside it is called tied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 A labeller's sequence of kinds, and within each kind the sequence of arms, are permuted blocks drawn from the study's
 seed and the labeller's key. So every labeller gets the arms of every kind in equal numbers, up to one unfinished block
 (Zelen 1974), the order cannot be guessed, and an audit can draw it again. Which answer fills a slot is chosen when it
-is claimed: the one that was given least often in this arm, ties by a seeded hash.
+is claimed: the one that was given least often in this arm, ties by the seed.
 """
 
 from __future__ import annotations
@@ -86,17 +86,19 @@ def draw_share(seed: int, *names: Hashable, share: float) -> bool:
 
 
 def _least_given(
-    candidates: Iterable[Candidate],
+    candidates: Sequence[Candidate],
     arm: str,
     arms: Iterable[str],
     num_given: Mapping[tuple[Hashable, str], int],
     tie: tuple[Hashable, ...],
 ) -> Candidate:
-    def order(candidate: Candidate) -> tuple[int, int, bytes]:
-        total = sum(num_given.get((candidate.item, other), 0) for other in arms)
-        return num_given.get((candidate.item, arm), 0), total, _hash(*tie, candidate.item)
-
-    return min(candidates, key=order)
+    in_arm = [num_given.get((candidate.item, arm), 0) for candidate in candidates]
+    min_in_arm = min(in_arm)
+    fewest = [candidate for candidate, count in zip(candidates, in_arm) if count == min_in_arm]
+    in_all = [sum(num_given.get((candidate.item, other), 0) for other in arms) for candidate in fewest]
+    least = min(in_all)
+    ties = [candidate for candidate, count in zip(fewest, in_all) if count == least]
+    return _generator(*tie, "answer").choice(ties)
 
 
 def _hash(*names: Hashable) -> bytes:
