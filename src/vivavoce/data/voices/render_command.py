@@ -60,7 +60,7 @@ def _choose_texts(texts: str | Path, split: Literal["train", "test"], seed: int,
     if texts == "sentences":
         return reading_texts(limit or 6000, seed, split)
     if texts in ("user", "own"):
-        from vivavoce.data.curriculum import iterate_spoken_texts
+        from vivavoce.data.pools import iterate_spoken_texts
 
         role = "user" if texts == "user" else "preset"
         found = list(dict.fromkeys(text for who, text in iterate_spoken_texts(split, seed) if who == role))
