@@ -1,0 +1,1 @@
+"""Generator, discriminator and critique ability, and the gaps between them."""
