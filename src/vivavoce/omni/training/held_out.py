@@ -1,0 +1,78 @@
+"""A look at held-out rows while the trunk trains: losses, and how often the likeliest guess is right.
+
+Teacher-forced, so it is quick and says how training goes; what the model can do is measured by `viva eval`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import torch
+
+from vivavoce.data.example import Example
+from vivavoce.errors import DataError
+from vivavoce.omni.losses import LossWeights, compute_losses
+from vivavoce.omni.network import OmniForConversation, StepBatch, collate
+from vivavoce.omni.steps import CLOCK, STAY, Steps
+from vivavoce.omni.training.rows import RowMaker
+
+_BATCH_ROWS = 16
+
+
+def make_held_out(rows: RowMaker, examples: Iterator[Example], num_rows: int, *, seed: int = 0) -> list[StepBatch]:
+    """Batches of the first `num_rows` examples that can be laid out."""
+    generator = np.random.default_rng(seed)
+    made: list[Steps] = list(islice(_rows_of(rows, examples, generator), num_rows))
+    made.sort(key=len)
+    return [collate(made[start : start + _BATCH_ROWS]) for start in range(0, len(made), _BATCH_ROWS)]
+
+
+def _rows_of(rows: RowMaker, examples: Iterator[Example], generator: np.random.Generator) -> Iterator[Steps]:
+    for example in examples:
+        try:
+            yield rows.make(example, generator)
+        except (DataError, KeyError):
+            continue
+
+
+@torch.no_grad()
+def measure_held_out(model: OmniForConversation, batches: list[StepBatch]) -> dict[str, float]:
+    """Mean losses (nats) and shares of right guesses, by stream. Streams that do not occur are left out."""
+    was_training = model.training
+    model.eval()
+    sums: dict[str, list[float]] = {}
+    for batch in batches:
+        for name, value in compute_losses(model, batch, LossWeights())[1].items():
+            sums.setdefault(f"test/{name}_nats", []).append(float(value))
+        for name, hits in _hits(model, batch).items():
+            sums.setdefault(f"test/{name}_right", []).extend(hits)
+    model.train(was_training)
+    return {name: float(np.mean(values)) for name, values in sums.items() if values}
+
+
+def _hits(model: OmniForConversation, batch: StepBatch) -> dict[str, list[float]]:
+    """1 or 0 for each thing to be guessed: words and image codes on token steps, words said and heard, turns, codes."""
+    hidden = model.hear_trunk(model.embed(batch))
+    is_target = batch.target_weights > 0
+    guesses, targets = model.lm_head(hidden[is_target]).argmax(-1), batch.targets[is_target]
+    is_image = targets >= model.config.num_text_ids
+    right = (guesses == targets).float()
+    clock, chosen = hidden[batch.kinds == CLOCK], batch.is_clock
+    logits = model.clock_logits(clock)
+    text, heard, turn = batch.text[chosen], batch.heard[chosen], batch.turn[chosen]
+    is_voiced = batch.code_weights[chosen] > 0
+    codes = batch.codes[chosen][is_voiced]
+    hits = {
+        "word": right[~is_image & (batch.target_weights[is_target] > 0.5)],
+        "image_code": right[is_image],
+        "said": (logits.text.argmax(-1) == text)[text > 0].float(),
+        "heard": (logits.heard.argmax(-1) == heard)[heard > 0].float(),
+        "turn_event": (logits.turn.argmax(-1) == turn)[turn != STAY].float(),
+        "turn_stay": (logits.turn.argmax(-1) == turn)[turn == STAY].float(),
+    }
+    if len(codes):
+        guessed = model.code_logits(clock[is_voiced], text[is_voiced], codes).argmax(-1)
+        hits["code"] = (guessed == codes).float().flatten()
+    return {name: values.tolist() for name, values in hits.items()}

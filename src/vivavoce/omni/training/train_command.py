@@ -1,0 +1,191 @@
+"""`viva train omni`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from vivavoce.data.curriculum import DEFAULT_MIX, iterate_examples
+from vivavoce.data.example import Example
+from vivavoce.data.pools import iterate_text_corpus
+from vivavoce.errors import ConfigError
+from vivavoce.files import digest_file, digest_json
+from vivavoce.omni.codec.storage import load_codec
+from vivavoce.omni.configuration import PRESETS
+from vivavoce.omni.images.network import ImageTokenizer
+from vivavoce.omni.layout import RowWriter
+from vivavoce.omni.losses import LossWeights
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.training.batches import BatchConfig, StepBatches
+from vivavoce.omni.training.features import PreparedSounds, prepare_codes, prepare_mels
+from vivavoce.omni.training.held_out import make_held_out, measure_held_out
+from vivavoce.omni.training.loop import LoopConfig, load_weights
+from vivavoce.omni.training.omni import OmniTrainConfig, save_checkpoint, train_omni
+from vivavoce.omni.training.parallel import Place, join_processes
+from vivavoce.omni.training.pictures import PictureCodes
+from vivavoce.omni.training.rows import RowMaker
+from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, train_vocabulary
+from vivavoce.run import Run
+
+
+def train(
+    *,
+    preset: Literal["nano", "small", "tiny"] = "nano",
+    data: Path = Path("runs/data"),
+    codec: Path = Path("checkpoints/nano"),
+    images: Path = Path("checkpoints/nano"),
+    run: Path = Path("runs/omni"),
+    start_from: Path | None = None,
+    steps: int = 4000,
+    rows: int = 64,
+    decay_share: float = 0.4,
+    optimizer: Literal["muon", "adamw"] = "muon",
+    rate: float = 1.5e-3,
+    mix: str = "all",
+    seed: int = 0,
+    threads: int = 0,
+    resume: bool = False,
+) -> None:
+    """Train the trunk on the small world; under torchrun, on several devices.
+
+    `data` holds renderings (`viva data render data/user`, `... data/own --texts own`, and both with `--split test` in
+    data/user-test, data/own-test). Mels and codes are made from them once.
+
+    Args:
+        preset: size of the network.
+        data: folder of renderings; mels and codes are kept beside them.
+        codec: folder of the speech codec. Without one, the model learns everything but to speak.
+        images: folder of the image tokenizer.
+        run: run directory.
+        start_from: a checkpoint or run whose weights start this learning-rate cycle.
+        steps: optimiser steps of the cycle.
+        rows: rows of one step.
+        decay_share: last part of the steps, over which the learning rate falls.
+        optimizer: muon for one process, adamw for any number.
+        rate: peak learning rate of matrices; tables learn a third faster.
+        mix: `all`, or groups of the curriculum with weights: `live=2,writing=1`.
+        seed: of weights, examples and noise.
+        threads: CPU threads; 0 leaves PyTorch's choice.
+        resume: go on with a run that was stopped.
+    """
+    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", force=True)
+    if threads:
+        torch.set_num_threads(threads)
+    config = OmniTrainConfig(
+        preset=preset,
+        start_from="" if start_from is None else str(start_from),
+        data=_digest_data(data, codec, images),
+        mix=mix,
+        loop=LoopConfig(steps=steps, decay_share=decay_share, save_every_steps=100, sample_every_steps=200, seed=seed),
+        batch=BatchConfig(rows=rows),
+        losses=LossWeights(),
+        optimizer=optimizer,
+        rate=rate,
+        table_rate=rate * 4 / 3,
+    )
+    with join_processes() as place:
+        opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)
+        _train(opened, config, data, codec, images, place)
+
+
+def _train(run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: Path, place: Place) -> None:
+    shape = PRESETS[config.preset]()
+    sounds = _prepare(data, codec)
+    vocabulary = _find_vocabulary(run.path, config, shape.num_text_ids, shape.num_image_codes)
+    maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(ImageTokenizer.load(images)))
+    mix = _read_mix(config.mix)
+    torch.manual_seed(config.loop.seed)
+    model = OmniForConversation(shape)
+    if config.start_from:
+        load_weights(_find_weights(Path(config.start_from)), {"omni": model})
+    torch.nn.Module.to(model, place.device)
+
+    def draw(seed: int) -> Iterator[Example]:
+        return iterate_examples("train", seed, mix)
+
+    batches = StepBatches(draw, maker, config.batch, seed=config.loop.seed, rank=place.rank, world=place.world)
+    held_out = make_held_out(maker, iterate_examples("test", 7, mix), 96) if place.world == 1 else []
+
+    def write_sample(step: int, folder: Path) -> None:
+        measured = {name: round(value, 4) for name, value in measure_held_out(model, held_out).items()}
+        (folder / f"{step:06d}.json").write_text(json.dumps(measured, indent=2) + "\n")
+        logging.info(
+            "held out at %d: %s", step, " ".join(f"{k.removeprefix('test/')} {v}" for k, v in measured.items())
+        )
+
+    train_omni(model, run, config, batches, write_sample=write_sample if held_out else None)
+    if place.rank == 0 and place.world == 1:
+        save_checkpoint(model, run.path / "checkpoint")
+        save_vocabulary(vocabulary, run.path / "checkpoint")
+        run.finish(steps=config.loop.steps)
+        logging.info("checkpoint written to %s", run.path / "checkpoint")
+
+
+def _prepare(data: Path, codec_folder: Path) -> PreparedSounds:
+    """Mels of data/user*, and codes of data/own* once there is a codec."""
+    if not list(data.glob("user*/part-*.jsonl")):
+        raise ConfigError(f"{data} holds no renderings of users; make some: viva data render {data / 'user'}")
+    mels, codes = [], []
+    for folder in sorted(path for path in data.glob("user*") if list(path.glob("part-*.jsonl"))):
+        mels.append(data / "mels" / folder.name)
+        for done, total in prepare_mels(folder, mels[-1]):
+            logging.debug("mels of %s: part %d of %d", folder.name, done, total)
+    if (codec_folder / "codec.json").exists():
+        codec = load_codec(codec_folder)
+        digest = digest_file(codec_folder / "codec.safetensors")[:12]
+        for folder in sorted(path for path in data.glob("own*") if list(path.glob("part-*.jsonl"))):
+            codes.append(data / f"codes-{digest}" / folder.name)
+            for done, total in prepare_codes(folder, codes[-1], codec):
+                logging.debug("codes of %s: part %d of %d", folder.name, done, total)
+    else:
+        logging.warning("no codec in %s: learning everything but to speak", codec_folder)
+    return PreparedSounds(mels, codes)
+
+
+def _find_vocabulary(run: Path, config: OmniTrainConfig, num_text_ids: int, num_image_codes: int) -> Vocabulary:
+    """The run's own, else that of the checkpoint it starts from, else a new one learned from the curriculum."""
+    load = partial(load_vocabulary, num_text_ids=num_text_ids, num_image_codes=num_image_codes)
+    places = [run, *([Path(config.start_from), Path(config.start_from) / "checkpoint"] if config.start_from else [])]
+    for place in places:
+        if (place / "tokenizer.json").exists():
+            vocabulary = load(place)
+            break
+    else:
+        vocabulary = train_vocabulary(iterate_text_corpus(), num_text_ids=num_text_ids, num_image_codes=num_image_codes)
+    if not (run / "tokenizer.json").exists():
+        save_vocabulary(vocabulary, run)
+    return vocabulary
+
+
+def _find_weights(folder: Path) -> Path:
+    states = sorted(folder.glob("state/[0-9]*/weights.safetensors"))
+    if not states:
+        raise ConfigError(f"{folder} holds no training state; name a run directory of viva train omni")
+    return states[-1]
+
+
+def _digest_data(data: Path, codec: Path, images: Path) -> str:
+    """Of what the rows are made of: the list of renderings and the two tokenizers."""
+    plans = sorted(str(path.relative_to(data)) + digest_file(path) for path in data.glob("*/plan.json"))
+    weights = [path for path in (codec / "codec.safetensors", images / "image_tokenizer.safetensors") if path.exists()]
+    return digest_json([*plans, *map(digest_file, weights)])[:16]
+
+
+def _read_mix(text: str) -> dict[str, float]:
+    if text == "all":
+        return DEFAULT_MIX
+    try:
+        chosen = {name.strip(): float(weight) for name, weight in (item.split("=") for item in text.split(","))}
+    except ValueError as error:
+        raise ConfigError(
+            f"mix is {text!r}; write `all` or GROUP=WEIGHT,...; groups: {', '.join(DEFAULT_MIX)}"
+        ) from error
+    if unknown := sorted(set(chosen) - set(DEFAULT_MIX)):
+        raise ConfigError(f"mix names {', '.join(unknown)}; groups: {', '.join(DEFAULT_MIX)}")
+    return chosen

@@ -1,0 +1,180 @@
+"""What an example says is what its row teaches, at the right step."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vivavoce.content import Audio, Conversation, Image, assistant, user
+from vivavoce.data.answers import Answer
+from vivavoce.data.example import (
+    PRESET_VOICE,
+    Example,
+    Insert,
+    OwnSpan,
+    Speech,
+    Timeline,
+    UserSpan,
+    unrendered,
+)
+from vivavoce.errors import DataError
+from vivavoce.omni.configuration import make_tiny
+from vivavoce.omni.layout import RowWriter, place_transcript
+from vivavoce.omni.steps import CLOCK, SPEAK, STOP, TOKEN, Steps
+from vivavoce.omni.training.rows import TRIM_MARGIN_S, RowMaker
+from vivavoce.omni.vocabulary import Vocabulary, train_vocabulary
+
+ASKED = Speech("how many balls", "any-train-0")
+SAID = Speech("three", PRESET_VOICE)
+PICTURE = Image(np.full((64, 64, 3), 90, np.uint8))
+
+
+class ToneSounds:
+    """Half a second for each word of the user, five frames a word for the model; no noise."""
+
+    def user_mel(self, what) -> np.ndarray:
+        num_words = 2 if isinstance(what, Audio) else len(what.text.split())
+        return np.ones((50 * num_words, 80), np.float32)
+
+    def own_codes(self, speech: Speech) -> np.ndarray:
+        num_frames = 5 * len(speech.text.split())
+        return np.arange(num_frames * 4).reshape(num_frames, 4) % 12
+
+
+class GreyPictures:
+    def encode(self, image: Image) -> np.ndarray:
+        return np.arange(64) % 20
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return train_vocabulary(["how many balls", "three", "stop"] * 30, num_text_ids=320, num_image_codes=20)
+
+
+@pytest.fixture(scope="module")
+def maker(vocabulary: Vocabulary) -> RowMaker:
+    return RowMaker(RowWriter(vocabulary, make_tiny()), ToneSounds(), GreyPictures())
+
+
+def make_example(inputs: str, outputs: str, *parts, answer, speeches=(), timeline=None) -> Example:
+    messages = Conversation((user(*parts), assistant(*answer)))
+    given, wanted = frozenset(inputs.split("+")), frozenset(outputs.split("+"))
+    right = Answer("words", "three")
+    return Example("e", "count", "train", given, wanted, messages, right, tuple(speeches), timeline)
+
+
+def make(maker: RowMaker, example: Example) -> Steps:
+    return maker.make(example, np.random.default_rng(0))
+
+
+def words_of(steps: Steps, vocabulary: Vocabulary) -> list[str]:
+    from vivavoce.omni.vocabulary import CONTROL_TOKENS
+
+    ids = steps.ids[steps.kinds == TOKEN]
+    return [CONTROL_TOKENS[idx] if idx < len(CONTROL_TOKENS) else "*" for idx in ids]
+
+
+def test_a_typed_question_is_answered_by_a_message_that_is_learned(maker: RowMaker, vocabulary: Vocabulary) -> None:
+    steps = make(maker, make_example("text", "text", "how many balls", answer=["three"]))
+    assert words_of(steps, vocabulary)[:3] == ["<bos>", "<out_text>", "<user>"]
+    start = words_of(steps, vocabulary).index("<assistant>")
+    wanted = [*vocabulary.encode("three"), vocabulary.id_of("<end>")]
+    assert steps.targets[start : start + len(wanted)].tolist() == wanted
+    assert (steps.target_weights[start : start + len(wanted)] == 1).all()
+
+
+def test_a_spoken_answer_starts_with_the_first_whole_frame_after_the_users_end(
+    maker: RowMaker, vocabulary: Vocabulary
+) -> None:
+    timeline = Timeline((UserSpan("speech", ASKED, gap_s=0.0), OwnSpan(SAID, onset_frames=1)))
+    example = make_example("audio", "audio", unrendered(ASKED), answer=[unrendered(SAID)], timeline=timeline)
+    for seed in range(5):
+        steps = maker.make(example, np.random.default_rng(seed))
+        lead_s = float(np.random.default_rng(seed).uniform(0.0, 0.4))
+        end_frame = int((lead_s + 1.5 - TRIM_MARGIN_S) / 0.08)
+        assert np.flatnonzero(steps.turn == SPEAK).tolist() == [end_frame + 1]
+        assert np.flatnonzero(steps.turn == STOP).tolist() == [end_frame + 6]
+        codes = steps.codes[end_frame + 1 : end_frame + 6]
+        assert (codes == ToneSounds().own_codes(SAID)).all()
+        assert (steps.code_weights > 0).sum() == 5
+        said = vocabulary.encode("three")
+        assert steps.text[end_frame + 1 : end_frame + 1 + len(said)].tolist() == said
+        assert (steps.text > 0).sum() == len(said)
+        assert steps.heard[steps.heard > 0].tolist() == vocabulary.encode("how many balls")
+
+
+def test_the_model_falls_silent_when_it_is_interrupted(maker: RowMaker) -> None:
+    long = Speech("three three three three three", PRESET_VOICE)
+    timeline = Timeline(
+        (
+            UserSpan("speech", ASKED, gap_s=0.0),
+            OwnSpan(long, stop_frames=3),
+            UserSpan("speech", Speech("stop", "any-train-0"), gap_s=0.6, anchor="own_start"),
+        )
+    )
+    example = make_example("audio", "audio", unrendered(ASKED), answer=[unrendered(long)], timeline=timeline)
+    steps = make(maker, example)
+    (start,), (stop,) = np.flatnonzero(steps.turn == SPEAK), np.flatnonzero(steps.turn == STOP)
+    # 0.6 s into the reply and three frames later: 10.5 frames after its start, in whole steps
+    assert stop - start in (10, 11, 12)
+    assert (steps.code_weights[stop:] == 0).all()
+
+
+def test_a_drawing_follows_the_step_that_ends_the_speech(maker: RowMaker, vocabulary: Vocabulary) -> None:
+    example = make_example(
+        "audio", "audio+image", unrendered(ASKED), answer=[unrendered(SAID), PICTURE], speeches=[ASKED, SAID]
+    )
+    steps = make(maker, example)
+    (stop,) = np.flatnonzero(steps.turn == STOP)
+    assert steps.text[stop] == vocabulary.id_of("<imgout>")
+    place = np.flatnonzero(steps.kinds == CLOCK)[stop]
+    drawn = steps.ids[place + 1 : place + 67].tolist()
+    codes = [320 + idx % 20 for idx in range(64)]
+    assert drawn == [vocabulary.id_of("<imgout>"), *codes, vocabulary.id_of("</imgout>")]
+    assert steps.targets[place + 1 : place + 65].tolist() == codes
+
+
+def test_what_was_heard_and_shown_is_answered_in_text_after_the_transcript(
+    maker: RowMaker, vocabulary: Vocabulary
+) -> None:
+    example = make_example("audio+image", "text", PICTURE, unrendered(ASKED), answer=["three"], speeches=[ASKED])
+    steps = make(maker, example)
+    words = words_of(steps, vocabulary)
+    assert words[:6] == ["<bos>", "<out_text>", "<user>", "<img>", "</img>", "<end>"]
+    assert len(steps.patches) == 1
+    assert steps.turn[-1] == SPEAK
+    assert (steps.heard > 0).sum() == len(vocabulary.encode("how many balls"))
+    assert words[-1] == "<end>"
+
+
+def test_a_picture_that_arrives_while_the_clock_runs_stands_between_its_steps(maker: RowMaker) -> None:
+    timeline = Timeline(
+        (Insert(PICTURE, 0.4, "start"), UserSpan("speech", ASKED, gap_s=0.2), OwnSpan(SAID)),
+    )
+    example = make_example(
+        "audio+image", "audio", PICTURE, unrendered(ASKED), answer=[unrendered(SAID)], timeline=timeline
+    )
+    steps = make(maker, example)
+    first = int(np.flatnonzero(steps.kinds == 1)[0])
+    clocks_before = int((steps.kinds[:first] == CLOCK).sum())
+    assert 5 <= clocks_before <= 10
+
+
+def test_transcript_tokens_spread_over_what_is_voiced() -> None:
+    loudness = np.array([0.0] * 40 + [1.0] * 40 + [0.0] * 80 + [1.0] * 40)
+    assert place_transcript(loudness, 4, first_frame=0, delay_steps=4) == [
+        59 // 8 + 4,
+        79 // 8 + 4,
+        179 // 8 + 4,
+        199 // 8 + 4,
+    ]
+
+
+def test_what_does_not_fit_is_refused(maker: RowMaker, tmp_path: Path) -> None:
+    crowded = Speech("x" * 80, PRESET_VOICE)
+    example = make_example("text", "audio", "hm", answer=[unrendered(crowded)], speeches=[crowded])
+    with pytest.raises(DataError, match="80 text tokens in 5 steps"):
+        make(maker, example)
+    endless = Speech("how " * 100, "any-train-0")
+    with pytest.raises(DataError, match="at most 512 are trained on"):
+        make(maker, make_example("audio", "text", unrendered(endless), answer=["three"], speeches=[endless]))
