@@ -1,5 +1,7 @@
 """Wire formats and the resampler."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def test_resampling_in_pieces_equals_resampling_the_whole(rates):
     whole = Resampler(*rates).feed(samples)
     stream = Resampler(*rates)
     cuts = [0, 1, 2, 480, 481, 1900, 1900, 4000, len(samples)]
-    pieces = [stream.feed(samples[a:b]) for a, b in zip(cuts, cuts[1:])]
+    pieces = [stream.feed(samples[a:b]) for a, b in itertools.pairwise(cuts)]
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
     assert len(whole) == -(-len(samples) * rates[1] // rates[0])
 

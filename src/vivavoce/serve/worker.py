@@ -48,6 +48,9 @@ _IDLE_S = 0.1
 class SessionPort(Protocol):
     """Where a session's messages go. Called from the worker's thread; must not block."""
 
+    unapplied: int
+    """Client events on their way to the session; the sender counts up, the worker down."""
+
     def deliver(self, messages: list[str], close_code: int | None) -> None:
         """Send these, in order; then close if there is a code."""
         ...
@@ -179,6 +182,10 @@ class Worker:
     def drop_answer(self, port: AnswerPort) -> None:
         """Nobody waits for this answer any more."""
         self._commands.put(lambda: self._drop(lambda making: making.port is port))
+
+    def make_guards(self) -> SessionGuards:
+        """Guards for one HTTP answer."""
+        return SessionGuards(self._guards, self._guard_pool)
 
     @property
     def num_talkers(self) -> int:
@@ -392,6 +399,7 @@ class Worker:
         return free
 
     def _apply(self, slot: int, port: SessionPort, prepared: Prepared) -> None:
+        port.unapplied -= 1
         talk = self._talks.get(slot)
         if talk is None or talk.port is not port:
             return

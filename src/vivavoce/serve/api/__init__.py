@@ -1,0 +1,1 @@
+"""The HTTP surfaces, in the shapes of OpenAI's API."""
