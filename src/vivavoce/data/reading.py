@@ -57,6 +57,7 @@ def list_vocabulary() -> set[str]:
         for line in (*read_list("times"), *read_list("grammar"))
         for word in re.sub(r"\{\w+\}|[,?]", "", line).split()
     }
+    words |= {word for entry in (*_PLACE_WORDS, *_SPOT_WORDS) for word in entry.split()} | {"a", "an"}
     return words | {word for value in range(1000) for word in say_number(value).split()}
 
 
