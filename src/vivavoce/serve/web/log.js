@@ -1,0 +1,67 @@
+// The conversation on the page: one entry a turn, found by item id, growing as its transcript comes.
+
+export class Log {
+  #list; #empty; #entries = new Map();
+
+  constructor(list, empty) { this.#list = list; this.#empty = empty; }
+
+  /** The entry of an item, made if it is new. */
+  entry(itemId, role) {
+    const known = this.#entries.get(itemId);
+    if (known) return known;
+    const element = document.createElement("li");
+    element.className = `turn ${role} live`;
+    element.dataset.role = role;
+    const who = document.createElement("div");
+    who.className = "who";
+    const name = document.createElement("span");
+    name.textContent = role === "user" ? "You" : "vivavoce";
+    const note = document.createElement("span");
+    note.className = "note";
+    who.append(name, note);
+    const text = document.createElement("p");
+    element.append(who, text);
+    this.#append(element);
+    const entry = { element, text, note };
+    this.#entries.set(itemId, entry);
+    return entry;
+  }
+
+  addText(itemId, role, delta) { this.entry(itemId, role).text.textContent += delta; this.#follow(); }
+
+  setText(itemId, role, text) {
+    const { element, text: paragraph } = this.entry(itemId, role);
+    paragraph.textContent = text || (role === "user" ? "(sound without words)" : "");
+    element.classList.remove("live");
+    this.#follow();
+  }
+
+  setNote(itemId, role, note) { this.entry(itemId, role).note.textContent = note; }
+
+  finish(itemId) { this.#entries.get(itemId)?.element.classList.remove("live"); }
+
+  remove(itemId) { this.#entries.get(itemId)?.element.remove(); this.#entries.delete(itemId); }
+
+  addPicture(itemId, role, url, { isDrawn = false, isFilm = false, label = "" } = {}) {
+    const entry = this.entry(itemId, role);
+    const picture = document.createElement(isFilm ? "video" : "img");
+    picture.src = url;
+    if (isFilm) { picture.controls = true; picture.setAttribute("aria-label", label); } else { picture.alt = label; }
+    picture.classList.toggle("drawn", isDrawn);
+    entry.element.append(picture);
+    entry.element.classList.remove("live");
+    if (!entry.text.textContent) entry.text.hidden = true;
+    this.#follow();
+  }
+
+  notice(text) {
+    const element = document.createElement("li");
+    element.className = "turn notice";
+    element.textContent = text;
+    this.#append(element);
+  }
+
+  #append(element) { this.#empty.hidden = true; this.#list.append(element); this.#follow(); }
+
+  #follow() { this.#list.scrollTop = this.#list.scrollHeight; }
+}
