@@ -15,4 +15,12 @@ STUDY_COMMANDS: dict[str, Command] = {
     "study serve": Command(f"{_STUDY}:serve", "serve a study's pages", "critique"),
     "study export": Command(f"{_STUDY}:export", "write a study's files, in the release's format too", "critique"),
 }
+_ANALYSIS = "vivavoce.critique.analysis.analysis_command"
+STUDY_COMMANDS |= {
+    "study analyse": Command(f"{_ANALYSIS}:analyse", "analyse a study; write a one-file report", "critique"),
+    "study power": Command(f"{_ANALYSIS}:power", "how many answers a study needs", "critique"),
+    "study simulate": Command(
+        f"{_ANALYSIS}:simulate", "simulated studies: coverage and power of the analysis", "critique"
+    ),
+}
 COMMANDS.update(STUDY_COMMANDS)
