@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from vivavoce.content import Audio, Image, Message, Text, Video
+from vivavoce.content import Audio, Conversation, Image, Message, Text, Video
 from vivavoce.data.example import (
     PRESET_VOICE,
     Example,
@@ -39,6 +39,8 @@ from vivavoce.omni.steps import SPEAK, StepRow, Steps
 MEL_HZ = 100.0
 TRIM_MARGIN_S = 0.05
 """Quiet that trimming leaves after a speech (`data.voices.trim`): the user's true end lies that much before."""
+BARE_READING_SHARE = 0.5
+"""Of reading aloud, how much is asked by the <read> token (`/v1/audio/speech`) and not in words. chosen."""
 MAX_STEPS = 512
 """Longer rows are left out. chosen: 30 s of talk with a picture; attention stays cheap."""
 
@@ -73,7 +75,9 @@ class RowMaker:
             not rendered.
         """
         timeline = example.timeline or self._imply_timeline(example)
-        is_read = example.task == "read_aloud"
+        is_read = example.task == "read_aloud" and bool(generator.random() < BARE_READING_SHARE)
+        if is_read:
+            example = _strip_request(example)
         first = example.messages.messages[0]
         system = first.text if first.role == "system" else ""
         row = self.writer.begin(outputs=example.outputs, system=system, is_read=is_read)
@@ -188,6 +192,13 @@ class RowMaker:
             return len(self.sounds.own_codes(what)) / CLOCK_HZ
         margin_s = TRIM_MARGIN_S if isinstance(what, Speech) else 0.0
         return max(0.02, len(self.sounds.user_mel(what)) / MEL_HZ - margin_s)
+
+
+def _strip_request(example: Example) -> Example:
+    """Reading aloud without being asked in words: the user's text is just what is to be read, and <read> says so."""
+    *before, _, answer = example.messages.messages
+    bare = Message("user", (Text(example.answer.text),))
+    return replace(example, messages=Conversation((*before, bare, answer)))
 
 
 def _draw_after_speech(track: LiveTrack, drawn: list[np.ndarray], imgout_id: int) -> None:

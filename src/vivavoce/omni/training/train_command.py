@@ -18,6 +18,7 @@ from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file, digest_json
 from vivavoce.omni.codec.storage import load_codec
 from vivavoce.omni.configuration import PRESETS
+from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
 from vivavoce.omni.images.network import ImageTokenizer
 from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.losses import LossWeights
@@ -61,7 +62,7 @@ def train(
         preset: size of the network.
         data: folder of renderings; mels and codes are kept beside them.
         codec: folder of the speech codec. Without one, the model learns everything but to speak.
-        images: folder of the image tokenizer.
+        images: folder of the image tokenizer. Without one, everything but to draw.
         run: run directory.
         start_from: a checkpoint or run whose weights start this learning-rate cycle.
         steps: optimiser steps of the cycle.
@@ -98,7 +99,7 @@ def _train(run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: P
     shape = PRESETS[config.preset]()
     sounds = _prepare(data, codec)
     vocabulary = _find_vocabulary(run.path, config, shape.num_text_ids, shape.num_image_codes)
-    maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(ImageTokenizer.load(images)))
+    maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(_find_pictures(images)))
     mix = _read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
     model = OmniForConversation(shape)
@@ -129,8 +130,8 @@ def _train(run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: P
 
 def _prepare(data: Path, codec_folder: Path) -> PreparedSounds:
     """Mels of data/user*, and codes of data/own* once there is a codec."""
-    if not list(data.glob("user*/part-*.jsonl")):
-        raise ConfigError(f"{data} holds no renderings of users; make some: viva data render {data / 'user'}")
+    if not list(data.glob("*/part-*.jsonl")):
+        raise ConfigError(f"{data} holds no renderings; make some: viva data render {data / 'user'}")
     mels, codes = [], []
     for folder in sorted(path for path in data.glob("user*") if list(path.glob("part-*.jsonl"))):
         mels.append(data / "mels" / folder.name)
@@ -146,6 +147,13 @@ def _prepare(data: Path, codec_folder: Path) -> PreparedSounds:
     else:
         logging.warning("no codec in %s: learning everything but to speak", codec_folder)
     return PreparedSounds(mels, codes)
+
+
+def _find_pictures(images: Path) -> ImageTokenizer | None:
+    if (images / IMAGE_WEIGHTS).exists():
+        return ImageTokenizer.load(images)
+    logging.warning("no image tokenizer in %s: learning everything but to draw", images)
+    return None
 
 
 def _find_vocabulary(run: Path, config: OmniTrainConfig, num_text_ids: int, num_image_codes: int) -> Vocabulary:
@@ -173,7 +181,7 @@ def _find_weights(folder: Path) -> Path:
 def _digest_data(data: Path, codec: Path, images: Path) -> str:
     """Of what the rows are made of: the list of renderings and the two tokenizers."""
     plans = sorted(str(path.relative_to(data)) + digest_file(path) for path in data.glob("*/plan.json"))
-    weights = [path for path in (codec / "codec.safetensors", images / "image_tokenizer.safetensors") if path.exists()]
+    weights = [path for path in (codec / "codec.safetensors", images / IMAGE_WEIGHTS) if path.exists()]
     return digest_json([*plans, *map(digest_file, weights)])[:16]
 
 
