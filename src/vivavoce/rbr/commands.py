@@ -7,4 +7,8 @@ COMMANDS: dict[str, Command] = {
         "vivavoce.rbr.check_command:check", "Prove that a rule file's classes are exclusive and complete.", "rbr"
     ),
     "rbr fit": Command("vivavoce.rbr.fit_command:fit", "Fit the reward's weights on ranked completions.", "rbr"),
+    "rbr fetch": Command("vivavoce.rbr.gold_command:fetch", "Get the released gold set, checked by sha256.", "rbr"),
+    "rbr gold": Command("vivavoce.rbr.gold_command:gold", "Measure a grader on hand-labelled rows.", "rbr"),
+    "rbr distill": Command("vivavoce.rbr.distill_command:distill", "Train a grader that runs in a millisecond.", "rbr"),
+    "rbr synth": Command("vivavoce.rbr.synth_command:synth", "Make ranked completions to fit and fine-tune on.", "rbr"),
 }
