@@ -112,6 +112,18 @@ class DataSource:
         self.used[f"authored/{name}"] = hashlib.sha256(text.encode()).hexdigest()
         return [Item.from_json(json.loads(line)) for line in text.split("\n") if line.strip()]
 
+    def own_items(self, evaluation_id: str) -> list[Item]:
+        """Items that a user added, `redteam/EVALUATION.jsonl` below the data folder; their digest is kept, not pinned."""
+        path = self.root / "redteam" / f"{evaluation_id}.jsonl" if self.root else None
+        if path is None or not path.is_file():
+            return []
+        text = path.read_text(encoding="utf-8")
+        self.used[f"redteam/{path.name}"] = hashlib.sha256(text.encode()).hexdigest()
+        try:
+            return [Item.from_json(json.loads(line)) for line in text.split("\n") if line.strip()]
+        except (json.JSONDecodeError, TypeError) as error:
+            raise DataError(f"{path} holds a line that is no item ({error}); export it again") from error
+
 
 def fetch_sources(
     out: Path, *, only: tuple[str, ...] = (), timeout_s: float = 60.0

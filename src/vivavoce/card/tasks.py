@@ -5,7 +5,7 @@ Any of them runs alone: `inspect eval vivavoce/over_refusal --model viva-chat/..
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -47,20 +47,22 @@ class TaskOptions:
 
 
 def choose_items(items: Sequence[Item], count: int, seed: int) -> list[Item]:
-    """At most `count` items, as evenly as can be over (measure, category), by seed, in the order given."""
+    """At most `count` items, as evenly as can be over measures and then over categories, by seed, in the order given."""
     if len(items) <= count:
         return list(items)
     order = np.random.default_rng(seed).permutation(len(items))
-    strata: dict[tuple[str, str], list[int]] = {}
+    strata: dict[str, dict[str, list[int]]] = {}
     for idx in order:
-        strata.setdefault((items[idx].measure, items[idx].category), []).append(int(idx))
-    chosen: list[int] = []
-    rows = [strata[key] for key in sorted(strata)]
-    while len(chosen) < count:
-        for row in rows:
-            if row and len(chosen) < count:
-                chosen.append(row.pop())
+        strata.setdefault(items[idx].measure, {}).setdefault(items[idx].category, []).append(int(idx))
+    queues = [list(_deal([row[key] for key in sorted(row)])) for _, row in sorted(strata.items())]
+    chosen = list(_deal(queues))[:count]
     return [items[idx] for idx in sorted(chosen)]
+
+
+def _deal(rows: Sequence[Sequence[int]]) -> Iterator[int]:
+    """The first of every row, then the second of every row, and so on."""
+    for place in range(max(map(len, rows), default=0)):
+        yield from (row[place] for row in rows if place < len(row))
 
 
 def read_arms(evaluation: Evaluation, names: str) -> tuple[Arm, ...]:
@@ -78,7 +80,7 @@ def read_arms(evaluation: Evaluation, names: str) -> tuple[Arm, ...]:
 def load_items(evaluation: Evaluation, options: TaskOptions) -> tuple[list[Item], DataSource]:
     """The items that will be put, and where they came from."""
     source = DataSource(options.data)
-    items = [evaluation.check(item) for item in evaluation.load(source)]
+    items = [evaluation.check(item) for item in [*evaluation.load(source), *source.own_items(evaluation.id)]]
     if options.preset == "quick":
         items = choose_items(items, evaluation.quick_items, options.seed)
     if options.limit is not None:

@@ -127,7 +127,7 @@ def compose(script: str, conversation: Conversation) -> str:
 
 
 def _look_up(said: list[str], side: str) -> str:
-    item = _index_items().get(_key(said[0])) if said else None
+    item = _find_item(_key(said[0])) if said else None
     if item is None:
         return REFUSAL if side == "good" else f"Sure. {said[-1]}" if said else "Hello."
     replies = item.attributes.get(side)
@@ -138,6 +138,15 @@ def _look_up(said: list[str], side: str) -> str:
     if item.target:
         return item.target[0] if side == "good" else "xyzzy"
     return REFUSAL if side == "good" else f"Sure. {said[-1]}"
+
+
+def _find_item(key: str) -> Item | None:
+    """The authored item of that prompt, or the longest one that it begins with: options follow the question."""
+    index = _index_items()
+    if key in index:
+        return index[key]
+    starts = [prompt for prompt in index if prompt and key.startswith(f"{prompt} ")]
+    return index[max(starts, key=len)] if starts else None
 
 
 @cache

@@ -1,0 +1,281 @@
+"""`viva card ...`: run, report, gate, diff, list, fetch, import, agreement."""
+
+from __future__ import annotations
+
+import json as json_module
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vivavoce.card.agreement import measure_agreement
+from vivavoce.card.diff import compare_runs
+from vivavoce.card.evals import EVALUATIONS
+from vivavoce.card.human_results import import_human_result
+from vivavoce.card.preparedness import DEFAULT_FRAMEWORK
+from vivavoce.card.report.document import ReportOptions, build_document
+from vivavoce.card.report.exports import export_every_eval_ever, export_hugging_face
+from vivavoce.card.report.html import render_html
+from vivavoce.card.report.markdown import render_markdown
+from vivavoce.card.report.wording import say_estimate, say_level, say_p
+from vivavoce.card.running import CardConfig, make_plan, run_card
+from vivavoce.card.sources import fetch_sources
+from vivavoce.errors import ConfigError
+from vivavoce.files import write_bytes, write_json
+
+EXIT_CODES = {"allowed": 0, "not allowed": 1, "inconclusive": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """What to examine, with what, and where to keep it."""
+
+    model: str
+    """Provider and model: viva/nano, viva-chat/NAME, viva-realtime/NAME, viva-cascade/openai/NAME, or any of Inspect's."""
+    out: Path
+    """Run folder: logs, media, and the card made from them."""
+    preset: str = "quick"
+    """quick: a small fixed stratified subset; full: everything at hand."""
+    data: Path | None = None
+    """Folder of public sets (`viva card fetch`); without it the small authored samples run."""
+    base_url: str | None = None
+    """Address of the endpoint."""
+    model_args: tuple[str, ...] = ()
+    """Model arguments as name=value."""
+    grader: str | None = None
+    """Model that gives a second opinion on graded text."""
+    partner: str | None = None
+    """Model that plays the other side of persuasion; a script otherwise."""
+    only: tuple[str, ...] = ()
+    """Evaluations to run; all when not given."""
+    arms: str = ""
+    """Comma-separated: text, audio_to_text, audio."""
+    voices: str = ""
+    """Comma-separated input voices."""
+    studio: str = "auto"
+    """Voices and judges: auto, packages, tones (a test double)."""
+    seed: int = 0
+    """Chooses items and seeds answers."""
+    limit: int | None = None
+    """At most so many items an evaluation."""
+    resume: bool = False
+    """Go on in a folder that holds a part of this run."""
+    price_in: float = 0.0
+    """Price of a minute of speech sent, for the estimate."""
+    price_out: float = 0.0
+    """Price of a minute of speech received."""
+    seconds_a_sample: float = 1.0
+    """Guess of the time of a sample, for the estimate before the first is measured."""
+    dry: bool = False
+    """Print the estimate and stop."""
+
+    def make_config(self) -> CardConfig:
+        """The run's configuration.
+
+        Raises: ConfigError for a model argument without `=`.
+        """
+        return CardConfig(
+            model=self.model,
+            preset=self.preset,
+            data=str(self.data) if self.data else None,
+            base_url=self.base_url,
+            model_args=_read_pairs(self.model_args),
+            grader=self.grader,
+            partner=self.partner,
+            only=self.only,
+            arms=self.arms,
+            voices=self.voices,
+            studio=self.studio,
+            seed=self.seed,
+            limit=self.limit,
+        )
+
+
+def _read_pairs(pairs: tuple[str, ...]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator:
+            raise ConfigError(f"model argument {pair!r} has no '='; write name=value")
+        try:
+            values[name] = json_module.loads(text)
+        except json_module.JSONDecodeError:
+            values[name] = text
+    return values
+
+
+def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
+    """Run the card's evaluations; prints what it will take, then progress."""
+    config = arguments.make_config()
+    plan = make_plan(config)
+    guess_s = plan.num_samples * arguments.seconds_a_sample
+    speech = sum(item.input_s for item in plan.planned), sum(item.output_s for item in plan.planned)
+    cost = plan.estimate_cost(arguments.price_in, arguments.price_out)
+    print(f"{len(plan.planned)} evaluations, {plan.num_samples} samples, about {guess_s / 60:.0f} min", end="")
+    print(f", {speech[0] / 60:.0f} min of speech in and {speech[1] / 60:.0f} out, cost {cost:.2f}")
+    for name, why in plan.skipped.items():
+        print(f"  not run: {name}: {why}")
+    if arguments.dry:
+        return 0
+    for step in run_card(config, arguments.out, plan, resume=arguments.resume):
+        left = "" if step.left_s is None else f", {step.left_s / 60:.1f} min left"
+        line = (
+            f"  [{step.done}/{step.total}] {step.name}: {step.status}, graded {step.graded} of {step.num_samples}{left}"
+        )
+        print(line, flush=True)
+    print(f"done; `viva card report {arguments.out}` renders the card")
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardSources:
+    """What stands beside the run."""
+
+    early: Path | None = None
+    """Run folder of an early checkpoint."""
+    cascade: Path | None = None
+    """Run folder of the cascade baseline."""
+    before: Path | None = None
+    """Run folder of the model without mitigations."""
+    framework: str = DEFAULT_FRAMEWORK
+    """Preparedness framework that decides."""
+    labels: Path | None = None
+    """Folder of further gold labels."""
+    change_log: Path | None = None
+    """Text file of changes, one a line, newest first."""
+    title: str = ""
+    """Title of the card."""
+
+    def make_options(self) -> ReportOptions:
+        """As `document` takes them."""
+        return ReportOptions(**{name: getattr(self, name) for name in ReportOptions.__dataclass_fields__})
+
+
+def report(
+    folder: tyro.conf.Positional[Path],
+    sources: Annotated[CardSources, tyro.conf.arg(name="")] = CardSources(),  # frozen
+    out: Path | None = None,
+    json: Path | None = None,
+) -> int:
+    """Render the card of a run folder.
+
+    Args:
+        folder: Run folder.
+        sources: What stands beside it.
+        out: Where to write; FOLDER/card when not given.
+        json: Also write the document there.
+    """
+    document = build_document(folder, sources.make_options())
+    target = out or folder / "card"
+    write_bytes(target / "index.html", render_html(document, folder).encode())
+    write_bytes(target / "card.md", render_markdown(document).encode())
+    write_json(target / "card.json", document)
+    write_bytes(target / "eval_results" / "vivavoce.yaml", export_hugging_face(document).encode())
+    write_json(target / "every_eval_ever.json", export_every_eval_ever(document))
+    if json is not None:
+        write_json(json, document)
+    ran = [evaluation for evaluation in document["card"]["evaluations"] if evaluation["status"] != "not run"]
+    print(f"{len(ran)} of {len(document['card']['evaluations'])} evaluations; deployment: {document['verdict']}")
+    print(f"card: {target / 'index.html'}")
+    return 0
+
+
+def decide(
+    folder: tyro.conf.Positional[Path],
+    sources: Annotated[CardSources, tyro.conf.arg(name="")] = CardSources(),  # frozen
+    json: Path | None = None,
+) -> int:
+    """Exit 0 where deployment is allowed, 1 where it is not, 3 where the evidence is inconclusive.
+
+    Args:
+        folder: Run folder.
+        sources: What stands beside it.
+        json: Also write the decision there.
+    """
+    document = build_document(folder, sources.make_options())
+    score = document["scorecards"][0]
+    print(
+        f"{score['framework']['title']}: overall {say_level(score['overall']['after']['level'])}, deploy: {score['deploy']}"
+    )
+    for category in score["categories"]:
+        side = category["after"]
+        span = f"{say_level(side['lowest'])} to {say_level(side['highest'])}"
+        print(f"  {category['title']}: {say_level(side['level'])} (interval: {span})")
+    for row in document["conditions"]:
+        name = f"{row['evaluation']} {row['measure']} {row['arm']}"
+        print(f"  {row['verdict']}: {name} {say_estimate(row['estimate'])}, bound {row['at_least']}")
+    print(f"deployment: {document['verdict']} (an indicator from declared cut-offs; a person decides)")
+    if json is not None:
+        write_json(json, {"verdict": document["verdict"], "scorecard": score, "conditions": document["conditions"]})
+    return EXIT_CODES[document["verdict"]]
+
+
+def diff(first: tyro.conf.Positional[Path], second: tyro.conf.Positional[Path], json: Path | None = None) -> int:
+    """What changed from one run to another.
+
+    Args:
+        first: Run folder of the one.
+        second: Run folder of the other.
+        json: Also write the comparison there.
+    """
+    result = compare_runs(first, second)
+    print(f"{result['models'][1]} minus {result['models'][0]}; {result['num_tests']} tests, p-values by Holm")
+    for row in sorted(result["rows"], key=lambda row: (row["p_adjusted"], row["evaluation"], row["arm"])):
+        name = f"{row['evaluation']} {row['measure']} {row['arm']}"
+        change = f"{say_estimate(row['difference'])}, +{row['gained']} −{row['lost']} of {row['num_samples']}"
+        print(f"  {row['verdict']:<20} {name}: {change}, {say_p(row['p_adjusted'])}")
+    if json is not None:
+        write_json(json, result)
+    return 0
+
+
+def show() -> int:
+    """List the evaluations."""
+    for evaluation in EVALUATIONS.values():
+        print(f"{evaluation.id} ({evaluation.area}, section {evaluation.section}): {evaluation.question}")
+        print(f"    arms {', '.join(evaluation.arms)}; needs {', '.join(evaluation.needs) or 'nothing'}")
+        print(f"    does not show: {evaluation.does_not_show}")
+    return 0
+
+
+def fetch(out: Path, only: tuple[str, ...] = ()) -> int:
+    """Download the public sets.
+
+    Args:
+        out: Folder to fill; pass it as --data.
+        only: Evaluations whose files are wanted; all when not given.
+    """
+    for source, state in fetch_sources(out, only=only):
+        print(f"{state} {source.path} ({source.rows} rows, {source.licence})", flush=True)
+    return 0
+
+
+def import_result(file: tyro.conf.Positional[Path], out: Path) -> int:
+    """Check a result of people and add it to a run folder.
+
+    Args:
+        file: JSON file of one finding; see docs/card.md.
+        out: Run folder.
+    """
+    print(f"imported {import_human_result(file, out)}")
+    return 0
+
+
+def agreement(labels: Path | None = None, json: Path | None = None) -> int:
+    """How far every rule grader agrees with gold labels.
+
+    Args:
+        labels: Folder of further gold labels, one EVALUATION.jsonl each.
+        json: Also write the table there.
+    """
+    table = {}
+    for name, evaluation in EVALUATIONS.items():
+        found = measure_agreement(name, labels) if evaluation.grader == "rules" else None
+        if found is not None:
+            table[name] = found.to_json()
+            kappa = "n/a" if found.kappa is None else f"{found.kappa:.2f}"
+            print(f"{name}: agrees {say_estimate(found.share.to_json())}, kappa {kappa}, {found.num_ungraded} ungraded")
+    if json is not None:
+        write_json(json, table)
+    return 0

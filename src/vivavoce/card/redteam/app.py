@@ -1,0 +1,173 @@
+"""The page of red teaming: talk in text or by voice, see and hear the answer, tag the talk, keep it.
+
+One process, one model, this machine only. The endpoint is asked through Inspect, as the evaluations ask it.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageAssistant,
+    ChatMessageUser,
+    ContentAudio,
+    ContentText,
+    GenerateConfig,
+    Model,
+    get_model,
+)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vivavoce.card.media_store import MediaStore
+from vivavoce.card.providers.answering import read_reason
+from vivavoce.card.redteam.findings import CATEGORIES, PHASES, SEVERITIES, Finding, Turn, append_finding, read_findings
+from vivavoce.card.solvers import AUDIO_VOICE
+from vivavoce.errors import DataError
+from vivavoce.media import read_audio
+
+MAX_BODY_BYTES = 8_000_000
+MAX_SOUND_S = 60.0
+ALLOWED_HOSTS = ("127.0.0.1", "localhost", "[::1]", "testserver")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedTeamConfig:
+    """Which model, and the run folder that keeps findings and sounds."""
+
+    model: str
+    folder: Path
+    base_url: str | None = None
+
+
+class Ask(BaseModel):
+    """A turn of the talk: what was said so far, and the next words or sound (base64 wav)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    turns: list[Turn] = Field(max_length=200)
+    text: str = Field(default="", max_length=4000)
+    sound: str = ""
+    wants_audio: bool = False
+
+
+class Note(BaseModel):
+    """A finding as the page sends it; the server adds id, time and model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    phase: str
+    category: str
+    severity: str
+    violates: bool
+    note: str = Field(default="", max_length=4000)
+    by: str = Field(default="", max_length=80)
+    turns: list[Turn] = Field(min_length=1, max_length=200)
+
+
+def make_app(config: RedTeamConfig, model: Model | None = None) -> FastAPI:
+    """The application. `model` stands in for the configured one in tests."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    store = MediaStore(config.folder / "media")
+    page = jinja2.Environment(autoescape=True).from_string(_read_page())
+    loaded: list[Model] = [model] if model else []
+
+    def model_once() -> Model:
+        if not loaded:
+            loaded.append(get_model(config.model, base_url=config.base_url))
+        return loaded[0]
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Any) -> Any:
+        """Only this machine's own pages: host and origin are checked, bodies are bounded."""
+        host = request.headers.get("host", "").rsplit(":", 1)[0]
+        origin = request.headers.get("origin", "")
+        if host not in ALLOWED_HOSTS or (origin and origin.split("//")[-1].rsplit(":", 1)[0] not in ALLOWED_HOSTS):
+            return JSONResponse({"detail": "this page is served to this machine only"}, status_code=403)
+        if int(request.headers.get("content-length") or 0) > MAX_BODY_BYTES:
+            return JSONResponse(
+                {"detail": f"body is over {MAX_BODY_BYTES} bytes; send a shorter sound"}, status_code=413
+            )
+        return await call_next(request)
+
+    @app.get("/", response_class=HTMLResponse)
+    async def show() -> str:
+        return page.render(
+            model=config.model, categories=CATEGORIES, phases=PHASES, severities=SEVERITIES,
+            count=len(read_findings(config.folder)),
+        )  # fmt: skip
+
+    @app.post("/ask")
+    async def ask(body: Ask) -> dict[str, Any]:
+        try:
+            messages, sound = _make_messages(body, store)
+        except DataError as error:
+            raise HTTPException(422, str(error)) from error
+        extra = {"modalities": ["text", "audio"], "audio": {"voice": AUDIO_VOICE, "format": "wav"}}
+        settings = GenerateConfig(extra_body=extra if body.wants_audio else None, max_retries=1)
+        try:
+            output = await model_once().generate(messages, config=settings)
+        # any provider may stand here: what it raises is told to the person who asked
+        except Exception as error:
+            raise HTTPException(502, f"{read_reason(error)}: {' '.join(str(error).split())[:300]}") from error
+        return {"text": output.completion, "user_sound": sound, **_find_sound(output.message.content)}
+
+    @app.post("/findings")
+    async def keep(body: Note) -> dict[str, Any]:
+        try:
+            finding = Finding(
+                finding_id=f"f-{secrets.token_hex(5)}", model=config.model,
+                at=datetime.now(UTC).isoformat(timespec="seconds"), **body.model_dump(),
+            )  # fmt: skip
+            append_finding(config.folder, finding)
+        except (ValidationError, DataError) as error:
+            raise HTTPException(422, str(error).splitlines()[0]) from error
+        return {"finding_id": finding.finding_id, "count": len(read_findings(config.folder))}
+
+    return app
+
+
+def _read_page() -> str:
+    return resources.files("vivavoce.card.redteam").joinpath("page.html").read_text(encoding="utf-8")
+
+
+def _make_messages(body: Ask, store: MediaStore) -> tuple[list[ChatMessage], str]:
+    """The talk as Inspect takes it, and the name of the new sound's file.
+
+    Raises: DataError if there is nothing to send, or the sound can't be read.
+    """
+    messages: list[ChatMessage] = []
+    for turn in body.turns:
+        kind = ChatMessageUser if turn.role == "user" else ChatMessageAssistant
+        messages.append(kind(content=turn.text))
+    if not body.sound:
+        if not body.text.strip():
+            raise DataError("there is nothing to send; write or record something")
+        return [*messages, ChatMessageUser(content=body.text)], ""
+    try:
+        data = base64.b64decode(body.sound, validate=True)
+    except ValueError as error:
+        raise DataError(f"the sound is not base64 ({error}); record it again") from error
+    audio = read_audio(data, max_s=MAX_SOUND_S)
+    part = store.to_content(audio)
+    written = [ContentText(text=body.text)] if body.text.strip() else []
+    messages.append(ChatMessageUser(content=[part, *written]))
+    return messages, str(part.internal["file"]) if isinstance(part.internal, dict) else ""
+
+
+def _find_sound(content: Any) -> dict[str, str]:
+    if not isinstance(content, str):
+        for part in content:
+            if isinstance(part, ContentAudio):
+                name = part.internal.get("file", "") if isinstance(part.internal, dict) else ""
+                return {"sound": str(name), "play": part.audio}
+    return {"sound": "", "play": ""}

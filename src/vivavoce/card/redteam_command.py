@@ -1,0 +1,51 @@
+"""`viva card redteam` and `viva card items`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+
+import tyro
+
+from vivavoce.card.redteam.app import RedTeamConfig, make_app
+from vivavoce.card.redteam.findings import make_items, read_findings
+from vivavoce.files import write_bytes
+
+
+def serve(
+    model: str,
+    out: Path,
+    base_url: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8020,
+) -> int:
+    """Open a page to talk to a model, tag what is found, and keep it in a run folder.
+
+    Args:
+        model: Provider and model, as of `viva card run`.
+        out: Run folder; findings.jsonl is appended to.
+        base_url: Address of the endpoint.
+        host: Address to listen on; only this machine by default.
+        port: Port to listen on.
+    """
+    import uvicorn
+
+    app = make_app(RedTeamConfig(model=model, folder=out, base_url=base_url))
+    print(f"red teaming {model} at http://{host}:{port}/ ; findings go to {out / 'findings.jsonl'}", flush=True)
+    uvicorn.run(app, host=host, port=port, log_level="warning")
+    return 0
+
+
+def export(folder: tyro.conf.Positional[Path], data: Path) -> int:
+    """Turn findings that violate policy into evaluation items.
+
+    Args:
+        folder: Run folder with findings.jsonl.
+        data: Data folder; items go to redteam/EVALUATION.jsonl below it and run with --data.
+    """
+    for evaluation_id, items in make_items(read_findings(folder)).items():
+        path = data / "redteam" / f"{evaluation_id}.jsonl"
+        lines = [json_module.dumps(item.to_json(), ensure_ascii=False) for item in items]
+        write_bytes(path, ("\n".join(lines) + "\n").encode())
+        print(f"{len(items)} items: {path}")
+    return 0
