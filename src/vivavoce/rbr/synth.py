@@ -120,6 +120,8 @@ class SynthConfig:
     """Samples per completion before it is given up."""
     tolerance: int = 2
     """Unwanted propositions that may hold all the same: graders are not perfect."""
+    is_trusting: bool = False
+    """Take the writer at its word instead of grading (for a scripted one)."""
     seed: int = 0
 
 
@@ -158,10 +160,14 @@ def _make_one(
     config: SynthConfig,
 ) -> Made:
     """Write and grade until it verifies; the last attempt is kept when none does."""
-    text, grades, is_verified, attempt = "", {}, False, 0
+    text, is_verified, attempt = "", False, 0
+    grades: dict[str, Grade] = {}
     for attempt in range(1, config.max_attempts + 1):
         text = writer.write(prompt, target.wanted, seed=config.seed + 1000 * idx + attempt)
         item = Item(prompt=prompt.messages, completion=text)
+        if config.is_trusting:
+            grades, is_verified = {name: Graded(float(value)) for name, value in target.wanted.items()}, True
+            break
         grades = grade_all_now(grader, [GradeRequest(item=item, propositions=tuple(target.wanted))])[0]
         is_verified = verify(grades, target, thresholds, config.tolerance)
         if is_verified:

@@ -68,17 +68,15 @@ def synth(options: Annotated[SynthOptions, tyro.conf.arg(name="")]) -> None:
         prompts = [p for p in prompts if int(p.prompt_id.rsplit("-", 1)[1]) < options.limit]
     opened = _open(options, rules)
     writer = _open_writer(options, rules, contrast.phrases)
-    is_trusting = options.grader == "none"
     settings = SynthConfig(
-        max_attempts=1 if is_trusting else options.attempts, tolerance=options.tolerance, seed=options.seed
+        max_attempts=options.attempts,
+        tolerance=options.tolerance,
+        is_trusting=options.grader == "none",
+        seed=options.seed,
     )
     made = make_completions(
         prompts, rules, contrast, writer, opened.grader, opened.thresholds, settings, options.out / "completions.jsonl"
     )
-    if is_trusting:
-        from dataclasses import replace
-
-        made = [replace(row, is_verified=True, grades={k: float(v) for k, v in row.wanted.items()}) for row in made]
     model = open_reward_model(options.reward_model)
     items = [Item(prompt=row.prompt, completion=row.completion) for row in made]
     scores = (
