@@ -22,6 +22,12 @@ def small_plan(**changes: object) -> StudyPlan:
     return plan_from_json({**values, "name": "t", "items_per_labeller": 4, **changes})
 
 
+@pytest.fixture
+def shrink_plan() -> Callable[..., StudyPlan]:
+    """Makes small plans."""
+    return small_plan
+
+
 def fill_store(session: Session, num_passages: int = 6) -> None:
     """Passages with an emoji in them, so that offsets count characters and not UTF-16 units."""
     for number in range(num_passages):

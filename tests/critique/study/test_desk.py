@@ -167,13 +167,13 @@ def test_a_finished_answer_cannot_be_changed(act: str, make_study: Any, enrol: A
     public_id, lock = claim_and_open(as_person, cookie)
     with as_person(cookie) as (session, signed):
         desk.submit(session, signed, public_id, lock=lock, base_version=0, body=body({}))
-    with as_person(cookie) as (session, signed), pytest.raises(Refusal, match="finished and cannot be changed"):
-        if act == "save":
-            desk.save(session, signed, public_id, lock=lock, base_version=0, body=body({}))
-        elif act == "beat":
-            desk.beat(session, signed, public_id, lock)
-        else:
-            desk.decline(session, signed, public_id, "too long")
+    acts = {
+        "save": lambda *who: desk.save(*who, public_id, lock=lock, base_version=0, body=body({})),
+        "beat": lambda *who: desk.beat(*who, public_id, lock),
+        "decline": lambda *who: desk.decline(*who, public_id, "too long"),
+    }
+    with as_person(cookie) as who, pytest.raises(Refusal, match="finished and cannot be changed"):
+        acts[act](*who)
 
 
 def test_another_labellers_assignment_is_not_there(make_study: Any, enrol: Any, as_person: Any) -> None:

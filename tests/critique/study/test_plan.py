@@ -43,7 +43,7 @@ def test_a_plan_that_lacks_a_field_names_it(tmp_path: Path) -> None:
     values = yaml.safe_load(TEMPLATE.read_text())
     del values["consent"]
     path.write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match="plan is not complete.*consent"):
+    with pytest.raises(ConfigError, match=r"plan is not complete.*consent"):
         load_plan(path)
 
 
