@@ -112,7 +112,7 @@ def mel_filters(rate_hz: int, window_samples: int, num_bins: int) -> np.ndarray:
     Shape: [window / 2 + 1, num_bins] float32; each band's weights sum to 1.
     Source: the scale of Slaney's Auditory Toolbox (1998): 200/3 Hz a mel below 1 kHz, then 27 steps to a factor of 6.4.
     """
-    edges_hz = _mel_to_hz(np.linspace(0, _hz_to_mel(rate_hz / 2), num_bins + 2))
+    edges_hz = mel_edges_hz(rate_hz, num_bins)
     bins_hz = np.linspace(0, rate_hz / 2, window_samples // 2 + 1)[:, None]
     lower, centre, upper = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
     rising, falling = (bins_hz - lower) / (centre - lower), (upper - bins_hz) / (upper - centre)
@@ -121,6 +121,11 @@ def mel_filters(rate_hz: int, window_samples: int, num_bins: int) -> np.ndarray:
     for empty in np.flatnonzero(weights.sum(0) == 0):
         weights[np.abs(bins_hz[:, 0] - centre[empty]).argmin(), empty] = 1.0
     return (weights / weights.sum(0)).astype(np.float32)
+
+
+def mel_edges_hz(rate_hz: int, num_bins: int) -> np.ndarray:
+    """Edges of `num_bins` bands up to half the rate, [num_bins + 2]; band b reaches from edge b to edge b + 2."""
+    return _mel_to_hz(np.linspace(0, _hz_to_mel(rate_hz / 2), num_bins + 2))
 
 
 def _hz_to_mel(hz: float) -> float:

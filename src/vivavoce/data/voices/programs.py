@@ -18,7 +18,7 @@ import soundfile
 from vivavoce.content import Audio
 from vivavoce.errors import AssetError
 
-_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "text2wave": "festival and festvox-kdlpc16k"}
+_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "festival": "festival festvox-kdlpc16k"}
 # chosen: a sentence takes well under a second; a hung program is not waited for
 _TIMEOUT_S = 60
 _ESPEAK_WORDS_A_MINUTE = 175
@@ -40,10 +40,17 @@ def speak_espeak(text: str, voice: str, pace: float) -> Audio:
 
 def speak_festival(text: str, voice: str, pace: float) -> Audio:
     """A diphone voice of festival."""
-    stretch = f"(Parameter.set 'Duration_Stretch {1 / pace:.4f})"
+    quoted = text.replace("\\", " ").replace('"', " ")
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "said.wav"
-        _call(["text2wave", "-eval", f"(voice_{voice})", "-eval", stretch, "-o", str(out)], text.encode())
+        out, script = Path(folder) / "said.wav", Path(folder) / "say.scm"
+        script.write_text(
+            f"(voice_{voice})\n(Parameter.set 'Duration_Stretch {1 / pace:.4f})\n"
+            f'(utt.save.wave (utt.synth (Utterance Text "{quoted}")) "{out}" \'riff)\n'
+        )
+        # its usual heap of 10 million cells takes longer to clear than a sentence takes to say
+        _call(["festival", "--heap", "300000", "-b", str(script)])
+        if not out.exists():
+            raise AssetError(f"festival has no voice {voice}; apt install festvox-kdlpc16k, or leave it out")
         return _read(out.read_bytes())
 
 

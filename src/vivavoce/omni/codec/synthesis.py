@@ -59,15 +59,15 @@ class Synthesis(nn.Module):
         before_hz = torch.cat([torch.where(last_hz > 0, last_hz, pitch_hz[:, :1]), pitch_hz[:, :-1]], dim=1)
         advance = (before_hz + pitch_hz).double() * (0.5 * HOP_SAMPLES / RATE_HZ)
         phases = torch.remainder(phase.double() + torch.cumsum(advance, dim=1), 1.0)
-        pulses = torch.fft.rfft(self._pulses(phases.float(), pitch_hz) * self.pulse_window)
+        pulses = torch.fft.rfft(self.make_pulses(phases.float(), pitch_hz) * self.pulse_window)
         count = pitch_hz.shape[1]
         rows = (place + torch.arange(count, device=place.device)) % NOISE_HOPS
         spectrum = pulses * turn + torch.view_as_complex(self.noise[rows]) * noise_gain
         windows = torch.fft.irfft(spectrum, self.window_samples) * self.window
-        samples, tail = _overlap_add(windows, tail)
+        samples, tail = self.overlap_add(windows, tail)
         return samples, [phases[:, -1:].float(), pitch_hz[:, -1:], tail, (place + count) % NOISE_HOPS]
 
-    def _pulses(self, phases: Tensor, pitch_hz: Tensor) -> Tensor:
+    def make_pulses(self, phases: Tensor, pitch_hz: Tensor) -> Tensor:
         """All harmonics below 11 kHz at equal strength: the Dirichlet kernel. phases in turns [B, N]; [B, N, window]."""
         offsets = torch.arange(self.window_samples, device=phases.device) - self.window_samples / 2
         turns = phases[..., None] + offsets * (pitch_hz / RATE_HZ)[..., None]
@@ -80,17 +80,17 @@ class Synthesis(nn.Module):
         # normalised to about unit power in each window, whatever the pitch
         return 0.5 * (full - 1) / harmonics.sqrt()
 
-
-def _overlap_add(windows: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-    """windows [B, N, W], tail [B, W - 240]: samples [B, N * 240] and the new tail."""
-    batch, count, length = windows.shape
-    hops = length // HOP_SAMPLES
-    blocks = windows.reshape(batch, count, hops, HOP_SAMPLES)
-    total = windows.new_zeros(batch, count + hops - 1, HOP_SAMPLES)
-    total = total + torch.nn.functional.pad(tail.reshape(batch, hops - 1, HOP_SAMPLES), (0, 0, 0, count))
-    for hop in range(hops):
-        total = total + torch.nn.functional.pad(blocks[:, :, hop], (0, 0, hop, hops - 1 - hop))
-    return total[:, :count].flatten(1), total[:, count:].flatten(1)
+    @staticmethod
+    def overlap_add(windows: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """windows [B, N, W], tail [B, W - 240]: samples [B, N * 240] and the new tail."""
+        batch, count, length = windows.shape
+        hops = length // HOP_SAMPLES
+        blocks = windows.reshape(batch, count, hops, HOP_SAMPLES)
+        total = windows.new_zeros(batch, count + hops - 1, HOP_SAMPLES)
+        total = total + torch.nn.functional.pad(tail.reshape(batch, hops - 1, HOP_SAMPLES), (0, 0, 0, count))
+        for hop in range(hops):
+            total = total + torch.nn.functional.pad(blocks[:, :, hop], (0, 0, hop, hops - 1 - hop))
+        return total[:, :count].flatten(1), total[:, count:].flatten(1)
 
 
 def _band_spread(window_samples: int, num_bands: int) -> Tensor:

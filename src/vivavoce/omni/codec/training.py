@@ -7,7 +7,6 @@ starts from it (or from a codec that is to be polished) and writes `codec.safete
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +32,7 @@ class CodeTrainingConfig:
     preset: str = "nano"
     """Shape of the codec: nano, small or tiny."""
     features: str
-    """Folder made by `viva data codec-features`, to train on."""
+    """Folder made by `features.prepare`, to train on."""
     test_features: str
     """The same of the test split: losses and code use are measured on it while training goes on."""
     batch_frames: int = 400
@@ -110,8 +109,3 @@ def code_use(codes: Tensor, config: CodecConfig) -> dict[str, float]:
         "codes/use": sum(shares) / len(shares),
         "codes/frames": float(len(codes)),
     }
-
-
-def read_run_config(path: Path) -> dict[str, object]:
-    """The configuration a run was started with."""
-    return json.loads((path / "config.json").read_text())["config"]
