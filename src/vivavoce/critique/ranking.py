@@ -1,0 +1,131 @@
+"""Does the helpfulness head rank critiques better than chance, length or overlap? Pairwise, within one answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+
+from vivavoce.critique.language import Respondent
+from vivavoce.critique.loaders.records import PassageRecord
+from vivavoce.critique.tasks.forms import describe_medium, render
+from vivavoce.critique.texts import measure_overlap
+from vivavoce.grading import Coverage, Graded, count_coverage
+from vivavoce.stats import Estimate, bootstrap
+
+TRIVIAL = ("random", "longer", "shorter", "overlap_passage", "overlap_answer", "novelty")
+
+
+class Pair(NamedTuple):
+    """A helpful and an unhelpful critique of one answer; `author` tells whether one kind of person wrote both."""
+
+    passage_key: str
+    passage: str
+    question: str
+    answer: str
+    helpful: str
+    unhelpful: str
+
+
+class RankingReport(NamedTuple):
+    """Pairwise accuracy of each ranker (ties half), and the model's lead over random and over the best trivial one."""
+
+    accuracy: dict[str, Estimate]
+    best_trivial: str
+    lead_over_random: Estimate
+    lead_over_best_trivial: Estimate
+    coverage: Coverage
+
+
+def list_pairs(records: Sequence[PassageRecord]) -> list[Pair]:
+    """Every (helpful, unhelpful) pair under one answer; of an ordered pair the first is the helpful one."""
+    pairs = list[Pair]()
+    for record in records:
+        for question in record.questions:
+            for answer in question.answers:
+                judged = [
+                    (critique, critique.is_helpful if critique.is_helpful is not None else critique.is_valid)
+                    for critique in answer.critiques
+                    if critique.text
+                ]
+                good = [critique.text for critique, label in judged if label is True]
+                bad = [critique.text for critique, label in judged if label is False]
+                where = (record.key, record.text, question.text, describe_medium(answer))
+                pairs += [Pair(*where, helpful, unhelpful) for helpful in good for unhelpful in bad]
+    return pairs
+
+
+def measure_ranking(model: Respondent, pairs: Sequence[Pair], *, seed: int, num_draws: int = 1000) -> RankingReport:
+    """Accuracy on pairs of held-out passages, intervals by resampling passages whole.
+
+    A pair of which the model grades only one is left out of every ranker's number, so that all are on the same pairs.
+    The best trivial ranker is chosen on these same pairs, which favours it.
+    """
+    prompts = [
+        render("helpfulness", passage=pair.passage, question=pair.question, answer=pair.answer, critique=critique)
+        for pair in pairs
+        for critique in (pair.helpful, pair.unhelpful)
+    ]
+    grades = model.judge("helpfulness", prompts)
+    kept = [
+        (pair, left.value, right.value)
+        for pair, left, right in zip(pairs, grades[::2], grades[1::2])
+        if isinstance(left, Graded) and isinstance(right, Graded)
+    ]
+    wins: dict[str, np.ndarray] = {"model": np.array([_win(left, right) for _, left, right in kept])}
+    rng = Random(seed)
+    for name in TRIVIAL:
+        wins[name] = np.array(
+            [
+                _win(_score(name, pair, pair.helpful, rng), _score(name, pair, pair.unhelpful, rng))
+                for pair, _, _ in kept
+            ]
+        )
+    clusters = [pair.passage_key for pair, _, _ in kept]
+    best = max(TRIVIAL[1:], key=lambda name: float(wins[name].mean()) if len(kept) else 0.0)
+
+    def estimate(values: np.ndarray) -> Estimate:
+        return bootstrap(_mean_of(values), len(values), seed=seed, clusters=clusters, num_draws=num_draws)
+
+    # chance is exactly one half; a drawn random ranker would only add noise to the difference
+    return RankingReport(
+        {name: estimate(values) for name, values in wins.items()}, best, estimate(wins["model"] - 0.5),
+        estimate(wins["model"] - wins[best]), count_coverage(grades),
+    )  # fmt: skip
+
+
+def _mean_of(values: np.ndarray):
+    return lambda idx: float(values[idx].mean()) if len(idx) else math.nan
+
+
+def _win(left: float, right: float) -> float:
+    return 0.5 if left == right else float(left > right)
+
+
+def _score(name: str, pair: Pair, critique: str, rng: Random) -> float:
+    match name:
+        case "longer":
+            return len(critique)
+        case "shorter":
+            return -len(critique)
+        case "overlap_passage":
+            return measure_overlap(critique, pair.passage)
+        case "overlap_answer":
+            return measure_overlap(critique, pair.answer)
+        case "novelty":
+            return measure_overlap(critique, pair.passage) - measure_overlap(critique, pair.answer)
+    return rng.random()
+
+
+def rank_report_to_json(report: RankingReport) -> Mapping[str, object]:
+    """The report as JSON."""
+    return {
+        "accuracy": {name: value.to_json() for name, value in report.accuracy.items()},
+        "best_trivial": report.best_trivial,
+        "lead_over_random": report.lead_over_random.to_json(),
+        "lead_over_best_trivial": report.lead_over_best_trivial.to_json(),
+        "coverage": report.coverage._asdict(),
+    }
