@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -137,11 +136,3 @@ def _take_step(
         optimizer.step()
     metrics: dict[str, float | Tensor] = {f"loss/{name}_nats": totals[name] / counts[name] for name in totals}
     return {**metrics, "train/gradient_norm": norm, "train/positions": float(positions)}
-
-
-def save_checkpoint(model: OmniForConversation, folder: Path) -> None:
-    """Write config.json and model.safetensors, in bf16."""
-    import copy
-
-    small = copy.deepcopy(model).bfloat16()
-    small.save_pretrained(folder)

@@ -16,6 +16,8 @@ from vivavoce.data.example import Example
 from vivavoce.data.pools import iterate_text_corpus
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file, digest_json
+from vivavoce.omni.checkpoint import save_checkpoint
+from vivavoce.omni.codec.network import Codec
 from vivavoce.omni.codec.storage import load_codec
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
@@ -27,7 +29,7 @@ from vivavoce.omni.training.batches import BatchConfig, StepBatches
 from vivavoce.omni.training.features import PreparedSounds, prepare_codes, prepare_mels
 from vivavoce.omni.training.held_out import make_held_out, measure_held_out
 from vivavoce.omni.training.loop import LoopConfig, load_weights
-from vivavoce.omni.training.omni import OmniTrainConfig, save_checkpoint, train_omni
+from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
 from vivavoce.omni.training.parallel import Place, join_processes
 from vivavoce.omni.training.pictures import PictureCodes
 from vivavoce.omni.training.rows import RowMaker
@@ -97,9 +99,10 @@ def train(
 
 def _train(run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: Path, place: Place) -> None:
     shape = PRESETS[config.preset]()
-    sounds = _prepare(data, codec)
+    speech, pictures = _find_codec(codec), _find_pictures(images)
+    sounds = _prepare(data, codec, speech)
     vocabulary = _find_vocabulary(run.path, config, shape.num_text_ids, shape.num_image_codes)
-    maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(_find_pictures(images)))
+    maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(pictures))
     mix = _read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
     model = OmniForConversation(shape)
@@ -122,13 +125,12 @@ def _train(run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: P
 
     train_omni(model, run, config, batches, write_sample=write_sample if held_out else None)
     if place.rank == 0 and place.world == 1:
-        save_checkpoint(model, run.path / "checkpoint")
-        save_vocabulary(vocabulary, run.path / "checkpoint")
+        save_checkpoint(run.path / "checkpoint", model, vocabulary, codec=speech, images=pictures)
         run.finish(steps=config.loop.steps)
         logging.info("checkpoint written to %s", run.path / "checkpoint")
 
 
-def _prepare(data: Path, codec_folder: Path) -> PreparedSounds:
+def _prepare(data: Path, codec_folder: Path, codec: Codec | None) -> PreparedSounds:
     """Mels of data/user*, and codes of data/own* once there is a codec."""
     if not list(data.glob("*/part-*.jsonl")):
         raise ConfigError(f"{data} holds no renderings; make some: viva data render {data / 'user'}")
@@ -137,16 +139,20 @@ def _prepare(data: Path, codec_folder: Path) -> PreparedSounds:
         mels.append(data / "mels" / folder.name)
         for done, total in prepare_mels(folder, mels[-1]):
             logging.debug("mels of %s: part %d of %d", folder.name, done, total)
-    if (codec_folder / "codec.json").exists():
-        codec = load_codec(codec_folder)
+    if codec is not None:
         digest = digest_file(codec_folder / "codec.safetensors")[:12]
         for folder in sorted(path for path in data.glob("own*") if list(path.glob("part-*.jsonl"))):
             codes.append(data / f"codes-{digest}" / folder.name)
             for done, total in prepare_codes(folder, codes[-1], codec):
                 logging.debug("codes of %s: part %d of %d", folder.name, done, total)
-    else:
-        logging.warning("no codec in %s: learning everything but to speak", codec_folder)
     return PreparedSounds(mels, codes)
+
+
+def _find_codec(folder: Path) -> Codec | None:
+    if (folder / "codec.json").exists():
+        return load_codec(folder)
+    logging.warning("no codec in %s: learning everything but to speak", folder)
+    return None
 
 
 def _find_pictures(images: Path) -> ImageTokenizer | None:
@@ -169,6 +175,33 @@ def _find_vocabulary(run: Path, config: OmniTrainConfig, num_text_ids: int, num_
     if not (run / "tokenizer.json").exists():
         save_vocabulary(vocabulary, run)
     return vocabulary
+
+
+def pack(
+    *,
+    run: Path,
+    codec: Path,
+    images: Path,
+    out: Path = Path("checkpoints/nano"),
+    card: Path | None = None,
+) -> None:
+    """Write a checkpoint from the newest state of a run, finished or not, with the two tokenizers.
+
+    Args:
+        run: run directory of viva train omni.
+        codec: folder of the speech codec.
+        images: folder of the image tokenizer.
+        out: folder to write.
+        card: model card to put in as README.md.
+    """
+    shape = PRESETS[json.loads((run / "config.json").read_text())["config"]["preset"]]()
+    model = OmniForConversation(shape)
+    load_weights(_find_weights(run), {"omni": model})
+    vocabulary = load_vocabulary(run, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
+    text = card.read_text() if card is not None else ""
+    save_checkpoint(out, model, vocabulary, codec=_find_codec(codec), images=_find_pictures(images), card=text)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"{out}: {size / 1e6:.1f} MB from {_find_weights(run).parent}")
 
 
 def _find_weights(folder: Path) -> Path:
