@@ -1,0 +1,307 @@
+"""How one answer is made turn by turn: a script that asks for steps and learns what they gave. No network in it.
+
+The script writes the conversation as training does (`layout`), so the clock runs where there is sound in or out: what
+takes no time is read first, then the user's sound is heard step by step, then the model takes its turn. It is held back
+until the user's sound is over, and asked to begin if it does not within a second.
+
+A driver runs one script, or many side by side (`duplex`, `answer`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from vivavoce.content import Audio, Image, Message, Part, Text, Video
+from vivavoce.errors import DataError
+from vivavoce.media import resample
+from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
+from vivavoce.omni.engine.generation import Clock, Feed, Outcome, Token, Work
+from vivavoce.omni.engine.rules import CLOSE_IMGOUT, END, IMGOUT, PAD, MessageRules, MessageState
+from vivavoce.omni.engine.sampling import Sampling
+from vivavoce.omni.engine_protocol import USER_FRAME_SAMPLES, USER_RATE_HZ, AnswerRequest
+from vivavoce.omni.layout import RowWriter, has_sound
+from vivavoce.omni.mel import log_mel
+from vivavoce.omni.steps import SPEAK, STOP, StepRow
+
+LEAD_STEPS = 6
+"""Quiet before the user's sound. In training it is 0.3 to 0.7 s."""
+GAP_STEPS = 4
+"""Quiet between two sounds of the user (training: 0.3 s)."""
+PATIENCE_STEPS = 12
+"""Clock steps after the user's end (about 1 s) before the model is made to take its turn."""
+MAX_LIVE_STEPS = 400
+"""Clock steps of an answer, in all: a little over the longest utterance."""
+MAX_TEXT_TOKENS = 256
+TRIM_DB = 40.0
+"""Ends of a recording this far below its loudest 20 ms count as silence."""
+TRIM_MARGIN_S = 0.05
+"""Quiet that trimming leaves, as the renderings of training have it."""
+
+
+class Piece(NamedTuple):
+    """A piece of an answer. codes [K] are one frame of speech, drawing [64] a picture; prompt: steps read to begin."""
+
+    text: str = ""
+    codes: np.ndarray | None = None
+    drawing: np.ndarray | None = None
+    prompt_steps: int = 0
+
+
+Script = Generator[Work, Outcome | None, None]
+
+
+@dataclass
+class Answering:
+    """One answer in the making. `pieces` fill while `run` is driven; a driver takes them out."""
+
+    request: AnswerRequest
+    writer: RowWriter
+    sampling: Sampling
+    pieces: list[Piece] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_request(self.request)
+        config = self.writer.config
+        wants = self.request.outputs
+        self._rules = MessageRules(
+            num_text_ids=config.num_text_ids,
+            num_image_codes=config.num_image_codes,
+            may_write="text" in wants,
+            may_draw="image" in wants,
+            must_draw=self.request.task == "draw" or wants == {"image"},
+            max_tokens=self.request.max_tokens or MAX_TEXT_TOKENS,
+        )
+        self._is_live = False
+
+    def run(self) -> Script:
+        """Work to be done, in order; send back what each step gave."""
+        sounding = "audio" in self.request.outputs
+        opening, messages = self._open()
+        yield Feed(opening, is_opening=True)
+        self._note(len(opening))
+        for message in messages[:-1]:
+            yield from self._read_quiet(message)
+            if message.role != "assistant":
+                yield from self._hear(list_sounds(message))
+        yield from self._read_quiet(messages[-1])
+        sounds = list_sounds(messages[-1])
+        if self.request.task == "transcribe":
+            yield from self._transcribe(sounds)
+        elif sounding or sounds:
+            yield from self._take_turn(sounding, sounds)
+        else:
+            yield from self._write()
+
+    def _open(self) -> tuple[StepRow, tuple[Message, ...]]:
+        messages = self.request.conversation.messages
+        system = ""
+        if messages[0].role == "system":
+            system, messages = messages[0].text, messages[1:]
+        outputs = frozenset() if self.request.task == "transcribe" else frozenset(self.request.outputs)
+        return self.writer.begin(outputs=outputs, system=system, is_read=self.request.task == "read"), messages
+
+    def _empty(self) -> StepRow:
+        return StepRow(self.writer.config.num_books, self.writer.config.num_codes_per_book)
+
+    def _read_quiet(self, message: Message) -> Script:
+        """What takes no time. The model's own earlier turns are read as their text."""
+        quiet = write_quiet(self.writer, message)
+        if len(quiet):
+            self._is_live = False
+            yield Feed(quiet)
+            self._note(len(quiet))
+
+    def _enter_live(self) -> Script:
+        if not self._is_live:
+            row = self._empty()
+            row.token(self.writer.vocabulary.id_of("<live>"))
+            yield Feed(row)
+            self._is_live = True
+
+    def _hear(self, sounds: Sequence[Audio]) -> Script:
+        """Sound of an earlier turn."""
+        if sounds:
+            yield from self._enter_live()
+        for step in place_sounds(sounds):
+            yield Clock(step, may_speak=False)
+            self._note(1)
+
+    def _transcribe(self, sounds: Sequence[Audio]) -> Script:
+        yield from self._enter_live()
+        track = place_sounds(sounds)
+        for idx in range(len(track) + self.writer.config.transcript_delay_steps + 4):
+            outcome = yield Clock(track[idx] if idx < len(track) else _SILENCE, may_speak=False)
+            assert outcome is not None
+            self.pieces.append(Piece(text=outcome.user_text, prompt_steps=1))
+
+    def _take_turn(self, sounding: bool, sounds: Sequence[Audio]) -> Script:
+        """The user's sound, if there is any, then the model's turn."""
+        yield from self._enter_live()
+        track = place_sounds(sounds)
+        limit = len(track) + (PATIENCE_STEPS if sounds else 3)
+        limit += 0 if sounding else self.writer.config.transcript_delay_steps
+        num_words = 0
+        for idx in range(limit + MAX_LIVE_STEPS):
+            outcome = yield Clock(
+                track[idx] if idx < len(track) else _SILENCE if sounds else None,
+                # the last step of the recording may lie after the true end already
+                may_speak=idx >= len(track) - 1,
+                force="speak" if idx == limit else "stop" if idx == limit + MAX_LIVE_STEPS - 1 else None,
+                may_sound=sounding,
+                may_write=num_words < self._rules.max_tokens,
+                may_draw=self._rules.may_draw,
+            )
+            assert outcome is not None
+            num_words += outcome.event != STOP and outcome.text_id != PAD
+            self.pieces.append(Piece(outcome.own_text, outcome.codes, prompt_steps=int(idx < len(track))))
+            if outcome.event == SPEAK and not sounding:
+                yield from self._write()
+                return
+            if outcome.event == STOP:
+                if outcome.text_id == IMGOUT or self._rules.must_draw:
+                    yield from self._draw()
+                return
+
+    def _write(self) -> Script:
+        """An `<assistant>` message, token by token."""
+        row = self._empty()
+        row.token(self.writer.vocabulary.id_of("<assistant>"))
+        yield Feed(row)
+        state, drawn, given = MessageState(), [], ""
+        ids: list[int] = []
+        temperature = self.sampling.text_temperature if self.request.temperature is None else self.request.temperature
+        while True:
+            is_drawing = state.place == "drawing"
+            outcome = yield Token(
+                state.allowed(self._rules), self.sampling.image_temperature if is_drawing else temperature
+            )
+            assert outcome is not None
+            assert outcome.token is not None
+            state = state.advance(outcome.token)
+            if outcome.token == END:
+                return
+            if is_drawing and outcome.token != CLOSE_IMGOUT:
+                drawn.append(outcome.token - self._rules.num_text_ids)
+            elif is_drawing:
+                self.pieces.append(Piece(drawing=np.array(drawn)))
+                drawn = []
+            elif outcome.token != IMGOUT:
+                ids.append(outcome.token)
+                text = self.writer.vocabulary.decode(ids).rstrip("\ufffd")
+                self.pieces.append(Piece(text=text[len(given) :]))
+                given = text
+
+    def _draw(self) -> Script:
+        """A picture after speech: `<imgout>`, 64 codes, `</imgout>`."""
+        codes = yield from draw_codes(self._rules.num_text_ids, self._rules.num_image_codes, self.sampling)
+        self.pieces.append(Piece(drawing=codes))
+
+    def _note(self, num_steps: int) -> None:
+        self.pieces.append(Piece(prompt_steps=num_steps))
+
+
+def draw_codes(
+    num_text_ids: int, num_image_codes: int, sampling: Sampling
+) -> Generator[Work, Outcome | None, np.ndarray]:
+    """One drawing: yields its token steps, returns its codes [64]."""
+    state, codes = MessageState(place="words"), []
+    rules = MessageRules(
+        num_text_ids=num_text_ids, num_image_codes=num_image_codes, may_write=False, may_draw=True, must_draw=True
+    )
+    while state.drawings == 0:
+        outcome = yield Token(state.allowed(rules), sampling.image_temperature)
+        assert outcome is not None
+        assert outcome.token is not None
+        if outcome.token >= num_text_ids:
+            codes.append(outcome.token - num_text_ids)
+        state = state.advance(outcome.token)
+    return np.array(codes)
+
+
+def check_request(request: AnswerRequest) -> None:
+    """Refuse what can't be answered.
+
+    Raises: DataError for an empty conversation, a last message that is the model's own, no outputs, or a task whose
+        material is missing.
+    """
+    messages = [message for message in request.conversation.messages if message.role != "system"]
+    if not messages or messages[-1].role == "assistant":
+        raise DataError("conversation must end with a user message; add one")
+    if any(message.role == "system" for message in request.conversation.messages[1:]):
+        raise DataError("a system message stands after the first place; put it first")
+    unknown = set(request.outputs) - {"text", "audio", "image"}
+    if unknown or not request.outputs:
+        raise DataError(f"outputs are {sorted(request.outputs)}; give one or more of text, audio, image")
+    if not messages[-1].parts:
+        raise DataError("the last message is empty; give text, sound, a picture or a film")
+    if request.task == "transcribe" and not has_sound(messages[-1]):
+        raise DataError("nothing to transcribe: the last message holds no sound; add some")
+    if request.task in ("read", "draw") and not messages[-1].text:
+        raise DataError(f"nothing to {request.task}: the last message holds no text; add some")
+
+
+def write_quiet(writer: RowWriter, message: Message) -> StepRow:
+    """The parts of a message that take no time, as a row; empty if there are none. A film is seen, its sound heard apart."""
+    row = StepRow(writer.config.num_books, writer.config.num_codes_per_book)
+    if message.role == "assistant":
+        if message.text:
+            writer.write_answer(row, message.text)
+        return row
+    parts: list[Part] = []
+    for part in message.parts:
+        if isinstance(part, Video) and part.audio is not None:
+            parts.append(Video(part.frames, part.fps))
+        elif not isinstance(part, Audio):
+            parts.append(part)
+    parts = [part for part in parts if not isinstance(part, Text) or part.text]
+    if parts:
+        writer.write_message(row, Message(message.role, tuple(parts)))
+    return row
+
+
+def list_sounds(message: Message) -> list[Audio]:
+    """All sound of a message, films' included, in order."""
+    sounds = (part.audio if isinstance(part, Video) else part for part in message.parts)
+    return [sound for sound in sounds if isinstance(sound, Audio)]
+
+
+def place_sounds(sounds: Sequence[Audio]) -> np.ndarray:
+    """Sounds one after another on the clock, trimmed: log-mel [T, 8, 80]; the last one ends in the last step."""
+    if not sounds:
+        return np.zeros((0, MEL_FRAMES_PER_STEP, MEL_BINS), np.float32)
+    pieces = [np.zeros(LEAD_STEPS * USER_FRAME_SAMPLES, np.float32)]
+    for idx, sound in enumerate(sounds):
+        if idx:
+            pieces.append(np.zeros(GAP_STEPS * USER_FRAME_SAMPLES, np.float32))
+        pieces.append(trim(resample(sound, USER_RATE_HZ)).samples)
+    return log_mel(np.concatenate(pieces)).reshape(-1, MEL_FRAMES_PER_STEP, MEL_BINS)
+
+
+def trim(audio: Audio) -> Audio:
+    """Without the silence at either end, but for 50 ms. A recording that is silent throughout stays as it is."""
+    hop = audio.rate_hz // 50
+    count = len(audio.samples) // hop
+    if not count:
+        return audio
+    loudness = np.sqrt((audio.samples[: count * hop].reshape(count, hop) ** 2).mean(1))
+    loud = np.flatnonzero(loudness > loudness.max() * 10 ** (-TRIM_DB / 20))
+    if not len(loud):
+        return audio
+    margin = int(TRIM_MARGIN_S * audio.rate_hz)
+    samples = audio.samples[max(0, loud[0] * hop - margin) : (loud[-1] + 1) * hop + margin]
+    return Audio(samples, audio.rate_hz, audio.transcript)
+
+
+_SILENCE = log_mel(np.zeros(USER_FRAME_SAMPLES, np.float32))
+
+
+def to_message(outputs: frozenset[str], text: str, audio: Audio | None, images: Sequence[Image]) -> Message:
+    """The finished answer: text (or the transcript beside sound), sound, pictures."""
+    parts: list[Part] = [Text(text)] if "text" in outputs and (text or audio is None) else []
+    if audio is not None:
+        parts.append(audio)
+    return Message("assistant", (*parts, *images))

@@ -1,0 +1,287 @@
+"""The live engine (`engine_protocol.DuplexEngine`): slots on the 80 ms clock, and answers made turn by turn beside them."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from vivavoce.content import Message
+from vivavoce.errors import DataError
+from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
+from vivavoce.omni.engine.answering import Answering, Piece, list_sounds, place_sounds, write_quiet
+from vivavoce.omni.engine.generation import Clock, Feed, Generation, Outcome, SlotState, Work
+from vivavoce.omni.engine.voice import Painter, Voice
+from vivavoce.omni.engine_protocol import (
+    USER_FRAME_SAMPLES,
+    AnswerDelta,
+    AnswerRequest,
+    Modality,
+    SlotInput,
+    SlotOutput,
+    TurnEvent,
+)
+from vivavoce.omni.layout import RowWriter
+from vivavoce.omni.mel import StreamingMel
+from vivavoce.omni.steps import SPEAK, STOP, StepRow
+
+KEPT_FRAMES = 400
+"""Clock steps that can be taken back: 32 s, a little over the longest utterance."""
+_EVENTS: dict[int, TurnEvent] = {SPEAK: "speak", STOP: "stop"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """All of a live slot between two clock steps; a value."""
+
+    state: SlotState
+    mel: StreamingMel
+    voice: Any = None
+    frame_idx: int = 0
+    is_live: bool = False
+
+
+@dataclass(slots=True)
+class _Slot:
+    now: _Moment
+    past: deque[_Moment] = field(default_factory=lambda: deque(maxlen=KEPT_FRAMES))
+    """The moment before each of the last clock steps."""
+
+
+class OmniEngine:
+    """See the module docstring and the protocol. Answers use slots of their own, numbered from -1 down."""
+
+    def __init__(
+        self,
+        generation: Generation,
+        writer: RowWriter,
+        *,
+        voice: Voice | None,
+        painter: Painter | None,
+        model_name: str,
+        num_slots: int,
+        voice_name: str = "heart",
+    ) -> None:
+        self.generation, self.writer = generation, writer
+        self.voice, self.painter = voice, painter
+        self._name, self._num_slots, self._voice_name = model_name, num_slots, voice_name
+        self._slots: dict[int, _Slot] = {}
+        self._answers: set[int] = set()
+
+    @property
+    def model_name(self) -> str:
+        """The name clients see."""
+        return self._name
+
+    @property
+    def num_slots(self) -> int:
+        """Conversations that can be open at once."""
+        return self._num_slots
+
+    @property
+    def context_steps(self) -> int:
+        """Steps that a slot remembers."""
+        return self.generation.context_steps
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The one preset voice."""
+        return (self._voice_name,) if self.voice is not None else ()
+
+    @property
+    def modalities_out(self) -> frozenset[Modality]:
+        """What `answer` can make."""
+        made: list[Modality] = ["text"]
+        if self.voice is not None:
+            made.append("audio")
+        if self.painter is not None:
+            made.append("image")
+        return frozenset(made)
+
+    def open_slot(self, slot: int, system: str = "", seed: int = 0) -> None:
+        """Start an empty conversation.
+
+        Raises: DataError if there is no such slot, it is open already, or `system` is longer than the context.
+        """
+        if not 0 <= slot < self._num_slots:
+            raise DataError(f"slot {slot} does not exist; there are {self._num_slots}, from 0")
+        if slot in self._slots:
+            raise DataError(f"slot {slot} is open; close it first")
+        self.generation.open(slot, seed)
+        self.generation.feed(
+            slot, Feed(self.writer.begin(outputs=frozenset({"audio"}), system=system), is_opening=True)
+        )
+        self._slots[slot] = _Slot(_Moment(self.generation.state(slot), StreamingMel()))
+
+    def close_slot(self, slot: int) -> None:
+        """Forget the conversation."""
+        if self._slots.pop(slot, None) is not None:
+            self.generation.close(slot)
+
+    def step(self, inputs: Mapping[int, SlotInput]) -> dict[int, SlotOutput]:
+        """One clock step for exactly the slots named.
+
+        Raises: DataError if a slot is closed, a frame has the wrong length, or an insert does not fit the context;
+            then no slot has changed.
+        """
+        for slot, given in inputs.items():
+            self._check(slot, given)
+        before = {slot: self._slots[slot].now for slot in inputs}
+        try:
+            num_tokens = {slot: self._insert(slot, given.inserts) for slot, given in inputs.items()}
+        except DataError:
+            for slot, moment in before.items():
+                self.generation.rewind(slot, moment.state)
+                self._slots[slot].now = moment
+            raise
+        mels = {slot: self._hear(slot, given.user_pcm) for slot, given in inputs.items()}
+        works = {
+            slot: Clock(mels[slot], given.may_speak, given.force, given.speak_bias) for slot, given in inputs.items()
+        }
+        outcomes = self.generation.advance(works)
+        return {slot: self._finish(slot, before[slot], outcomes[slot], num_tokens[slot]) for slot in inputs}
+
+    def rewind(self, slot: int, frame_idx: int) -> None:
+        """Return to just before a clock step.
+
+        Raises: DataError if the slot is closed, or the step lies ahead or was forgotten.
+        """
+        held = self._require(slot)
+        if frame_idx == held.now.frame_idx:
+            return
+        oldest = held.past[0].frame_idx if held.past else held.now.frame_idx
+        if not oldest <= frame_idx <= held.now.frame_idx:
+            raise DataError(
+                f"clock step {frame_idx} of slot {slot} can't be returned to; allowed: {oldest} to {held.now.frame_idx}"
+            )
+        while held.past[-1].frame_idx > frame_idx:
+            held.past.pop()
+        held.now = held.past.pop()
+        self.generation.rewind(slot, held.now.state)
+
+    def answer(self, request: AnswerRequest) -> Iterator[AnswerDelta]:
+        """Make an answer piece by piece.
+
+        Raises: DataError if the conversation or the outputs can't be served.
+        """
+        missing = set(request.outputs) - self.modalities_out
+        if missing:
+            raise DataError(
+                f"this model can't make {', '.join(sorted(missing))}; it makes {', '.join(sorted(self.modalities_out))}"
+            )
+        answering = Answering(request, self.writer, self.generation.sampling)
+        return self._drive(answering, request.seed)
+
+    def _drive(self, answering: Answering, seed: int) -> Iterator[AnswerDelta]:
+        slot = min(self._answers, default=0) - 1
+        self._answers.add(slot)
+        voice = None if self.voice is None else self.voice.start()
+        script = answering.run()
+        try:
+            self.generation.open(slot, seed)
+            outcome: Outcome | None = None
+            while (work := _next(script, outcome)) is not None:
+                outcome, num_steps = None, 1
+                if isinstance(work, Feed):
+                    for count in self.generation.feed_chunks(slot, work):
+                        yield AnswerDelta(token_steps=count)
+                    num_steps = 0
+                else:
+                    outcome = self.generation.advance({slot: work})[slot]
+                pieces, answering.pieces = answering.pieces, []
+                if not pieces:
+                    yield AnswerDelta(token_steps=num_steps)
+                for idx, piece in enumerate(pieces):
+                    delta, voice = self._render(piece, voice)
+                    yield delta._replace(token_steps=0 if idx else num_steps)
+            for piece in answering.pieces:
+                delta, voice = self._render(piece, voice)
+                yield delta
+        finally:
+            script.close()
+            self.generation.close(slot)
+            self._answers.discard(slot)
+
+    def _render(self, piece: Piece, voice: Any) -> tuple[AnswerDelta, Any]:
+        pcm = image = None
+        if piece.codes is not None and self.voice is not None:
+            pcm, voice = self.voice.decode(piece.codes[None], voice)
+        if piece.drawing is not None and self.painter is not None:
+            image = self.painter.paint(piece.drawing)
+        return AnswerDelta(piece.text, pcm, image, prompt_steps=piece.prompt_steps), voice
+
+    def _check(self, slot: int, given: SlotInput) -> None:
+        self._require(slot)
+        pcm = given.user_pcm
+        if pcm is not None and (pcm.shape != (USER_FRAME_SAMPLES,) or pcm.dtype != np.float32):
+            raise DataError(
+                f"audio frame is {pcm.dtype} {list(pcm.shape)}; need float32 [{USER_FRAME_SAMPLES}]; buffer before step()"
+            )
+
+    def _require(self, slot: int) -> _Slot:
+        if slot not in self._slots:
+            raise DataError(f"slot {slot} is closed; open it first")
+        return self._slots[slot]
+
+    def _insert(self, slot: int, messages: tuple[Message, ...]) -> int:
+        """Read messages and enter live time; returns the steps that took."""
+        held, count = self._slots[slot], 0
+        for message in messages:
+            row = write_quiet(self.writer, message)
+            if len(row):
+                count += self.generation.feed(slot, Feed(row))
+                held.now = replace(held.now, is_live=False)
+            if message.role != "assistant":
+                track = place_sounds(list_sounds(message))
+                count += self._enter_live(slot) if len(track) else 0
+                for mel in track:
+                    self.generation.advance({slot: Clock(mel, may_speak=False)})
+                count += len(track)
+        return count + self._enter_live(slot)
+
+    def _enter_live(self, slot: int) -> int:
+        held = self._slots[slot]
+        if held.now.is_live:
+            return 0
+        held.now = replace(held.now, is_live=True)
+        row = StepRow(self.writer.config.num_books, self.writer.config.num_codes_per_book)
+        row.token(self.writer.vocabulary.id_of("<live>"))
+        return self.generation.feed(slot, Feed(row))
+
+    def _hear(self, slot: int, pcm: np.ndarray | None) -> np.ndarray | None:
+        """Log-mel [8, 80] of a frame; the window goes on through muted time as through silence."""
+        held = self._slots[slot]
+        mel = copy.copy(held.now.mel)
+        frames = mel.push(np.zeros(USER_FRAME_SAMPLES, np.float32) if pcm is None else pcm)
+        assert len(frames) == MEL_FRAMES_PER_STEP
+        held.now = replace(held.now, mel=mel)
+        return None if pcm is None else frames
+
+    def _finish(self, slot: int, before: _Moment, outcome: Outcome, num_tokens: int) -> SlotOutput:
+        """Decode the step's sound and file the moment before it."""
+        held, pcm, voice = self._slots[slot], None, None
+        if outcome.codes is not None and self.voice is not None:
+            voice = self.voice.start() if outcome.event == SPEAK else held.now.voice
+            pcm, voice = self.voice.decode(outcome.codes[None], voice)
+        held.past.append(before)
+        held.now = replace(held.now, state=self.generation.state(slot), voice=voice, frame_idx=before.frame_idx + 1)
+        self.generation.forget(slot, held.past[0].state)
+        return SlotOutput(
+            frame_idx=before.frame_idx,
+            event=_EVENTS.get(outcome.event),
+            pcm=pcm,
+            own_text=outcome.own_text,
+            user_text=outcome.user_text,
+            token_steps=num_tokens,
+        )
+
+
+def _next(script: Any, outcome: Outcome | None) -> Work | None:
+    try:
+        return script.send(outcome)
+    except StopIteration:
+        return None

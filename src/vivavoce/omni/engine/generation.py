@@ -1,0 +1,376 @@
+"""The one generation loop: slots that take token steps and clock steps, alone or together. NumPy only.
+
+A slot's state is a value (`SlotState`): every step makes a new one, so an old one kept aside is all that a rewind needs.
+Only slots given work change. What is chosen obeys `rules`; what is random depends on the slot's seed and count of draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from vivavoce.errors import DataError
+from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
+from vivavoce.omni.engine.backend import Backend, ClockReading, ClockScores, EarState, Reading
+from vivavoce.omni.engine.cache import Slide, SlotCache, Window, slide, undo_slide
+from vivavoce.omni.engine.rules import (
+    PAD,
+    Allowed,
+    SpeechLimits,
+    TurnState,
+    allowed_heard,
+    allowed_text,
+)
+from vivavoce.omni.engine.sampling import Sampling, choose, choose_event, gumbel
+from vivavoce.omni.engine.transcript import TextStream
+from vivavoce.omni.engine_protocol import TurnEvent
+from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, TOKEN, StepRow
+from vivavoce.omni.vocabulary import NUM_CONTROL_ROWS, Vocabulary
+
+CONTEXT_STEPS = 512
+"""Steps in sight. chosen: the longest row of training (`training.rows.MAX_STEPS`); farther apart, nothing was learned."""
+CHUNK_STEPS = 64
+"""Steps read at once of what takes no time: about one clock step's worth of work for nano."""
+BREAK_STEPS = 12
+"""Clock steps without a transcript token after which the next one opens a new stretch of talk."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """One conversation between two steps.
+
+    hidden: [D] of the last step. text, heard, codes: what the last clock step gave, which the next reads. own, user:
+    the two texts. quiet_steps: clock steps since the user's transcript last grew. draws: random draws so far.
+    """
+
+    ear: EarState
+    codes: tuple[int, ...]
+    window: Window = field(default_factory=Window)
+    hidden: np.ndarray | None = None
+    text: int = PAD
+    heard: int = PAD
+    turn: TurnState = field(default_factory=TurnState)
+    own: TextStream = field(default_factory=TextStream)
+    user: TextStream = field(default_factory=TextStream)
+    quiet_steps: int = 0
+    has_user_text: bool = False
+    draws: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Steps that take no time and are given: a row of tokens and patches. is_opening: they are never forgotten."""
+
+    row: StepRow
+    is_opening: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token step whose id is chosen from what the last step predicts."""
+
+    allowed: Allowed
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """One clock step. mel: [8, 80] of the user, None while muted.
+
+    may_sound: False where the answer has no sound; then `<speak>` only takes the turn. may_write: whether words may be
+    added. may_draw: whether the step that stops may ask for a picture.
+    """
+
+    mel: np.ndarray | None
+    may_speak: bool = True
+    force: TurnEvent | None = None
+    speak_bias: float = 0.0
+    may_sound: bool = True
+    may_write: bool = True
+    may_draw: bool = False
+
+
+Work = Feed | Token | Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step gave. Token: `token`. Clock: event, ids, codes [K] while speaking, and the text they add."""
+
+    token: int | None = None
+    event: int = 0
+    text_id: int = PAD
+    heard_id: int = PAD
+    codes: np.ndarray | None = None
+    own_text: str = ""
+    user_text: str = ""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What belongs to an open slot."""
+
+    seed: int
+    cache: SlotCache
+    state: SlotState
+    slides: list[Slide] = field(default_factory=list)
+
+
+def embed_row(backend: Backend, row: StepRow) -> np.ndarray:
+    """Vectors [T, D] of a row of token steps and patches; clock steps are not given but taken.
+
+    Raises: DataError if there is a clock step in it.
+    """
+    if CLOCK in row.kinds:
+        raise DataError("a row that is fed holds a clock step; clock steps are taken by `advance`")
+    kinds, vectors = np.array(row.kinds), np.zeros((len(row), backend.shape.width), np.float32)
+    vectors[kinds == TOKEN] = backend.embed_tokens([idx for idx, kind in zip(row.ids, row.kinds) if kind == TOKEN])
+    if row.patches:
+        vectors[kinds == PATCH] = np.concatenate([backend.embed_patches(item) for item in row.patches])
+    if row.frame_patches:
+        vectors[kinds == FRAME_PATCH] = np.concatenate([backend.embed_frame(item) for item in row.frame_patches])
+    return vectors
+
+
+class Generation:
+    """See the module docstring. Not thread-safe."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        vocabulary: Vocabulary,
+        *,
+        sampling: Sampling | None = None,
+        limits: SpeechLimits | None = None,
+        context_steps: int = CONTEXT_STEPS,
+    ) -> None:
+        self.backend, self.vocabulary = backend, vocabulary
+        self.sampling, self.limits = sampling or Sampling(), limits or SpeechLimits()
+        self.context_steps = context_steps
+        self._slots: dict[int, _Slot] = {}
+
+    def open(self, slot: int, seed: int = 0) -> None:
+        """An empty conversation in `slot`, whatever was there."""
+        codes = (self.backend.shape.num_codes_per_book,) * self.backend.shape.num_books
+        state = SlotState(self.backend.make_ear(), codes)
+        self._slots[slot] = _Slot(seed, SlotCache(self.backend.shape.kv), state)
+
+    def close(self, slot: int) -> None:
+        """Forget a conversation."""
+        self._slots.pop(slot, None)
+
+    def state(self, slot: int) -> SlotState:
+        """The state of an open slot; keep it to come back by `rewind`."""
+        return self._slots[slot].state
+
+    def rewind(self, slot: int, state: SlotState) -> None:
+        """Return to a state that this slot was in before, exactly.
+
+        Raises: DataError if what it saw was given back by `forget`.
+        """
+        held = self._slots[slot]
+        if state.window.start < held.cache.first:
+            raise DataError(
+                f"step {state.window.length} of slot {slot} was forgotten; at most the last steps can be undone"
+            )
+        while held.slides and state.window.start < held.slides[-1].after.start:
+            undo_slide(held.cache, held.slides.pop())
+        held.state = state
+
+    def forget(self, slot: int, oldest: SlotState) -> None:
+        """No state older than `oldest` will be returned to: give back room, if it is worth the copying."""
+        held = self._slots[slot]
+        if oldest.window.start > held.cache.first + self.context_steps:
+            held.cache.forget(oldest.window.start)
+            held.slides = [item for item in held.slides if item.before.start >= held.cache.first]
+
+    def feed(self, slot: int, feed: Feed) -> int:
+        """Read given steps. Returns how many.
+
+        Raises: DataError if they are more than the context holds.
+        """
+        return sum(self.feed_chunks(slot, feed))
+
+    def feed_chunks(self, slot: int, feed: Feed) -> Iterator[int]:
+        """The same in chunks of at most 64 steps, so that other work can go between; yields each one's steps."""
+        vectors = embed_row(self.backend, feed.row)
+        self._check_fits(slot, len(vectors))
+        for first in range(0, len(vectors), CHUNK_STEPS):
+            chunk = vectors[first : first + CHUNK_STEPS]
+            self._read({slot: chunk})
+            if feed.is_opening and first + len(chunk) == len(vectors):
+                held = self._slots[slot]
+                window = held.state.window
+                held.state = replace(held.state, window=window._replace(opening=window.length))
+            yield len(chunk)
+
+    def advance(self, works: Mapping[int, Token | Clock]) -> dict[int, Outcome]:
+        """One step of each slot named, in one run of the trunk; no other slot changes."""
+        tokens = self._choose_tokens({slot: work for slot, work in works.items() if isinstance(work, Token)})
+        clocks = {slot: work for slot, work in works.items() if isinstance(work, Clock)}
+        vectors = {slot: self.backend.embed_tokens([idx]) for slot, idx in tokens.items()}
+        vectors |= self._embed_clocks(clocks)
+        self._read({slot: vectors[slot] for slot in works})
+        outcomes = {slot: Outcome(token=idx) for slot, idx in tokens.items()}
+        return outcomes | (self._decide(clocks) if clocks else {})
+
+    def put(self, slot: int, idx: int) -> None:
+        """One token step whose id is given."""
+        self._read({slot: self.backend.embed_tokens([idx])})
+
+    def _check_fits(self, slot: int, num_steps: int) -> None:
+        room = self.context_steps - self._slots[slot].state.window.opening
+        if num_steps > room:
+            raise DataError(
+                f"input is {num_steps} steps long; at most {room} fit in the context of {self.context_steps} "
+                "(a text token is 1 step, a picture 66, a film 16 a frame); shorten it"
+            )
+
+    def _read(self, vectors: Mapping[int, np.ndarray]) -> None:
+        readings = []
+        for slot, steps in vectors.items():
+            held = self._slots[slot]
+            window = held.state.window
+            if window.num_seen + len(steps) > self.context_steps:
+                held.slides.append(slide(held.cache, window, room=len(steps), context_steps=self.context_steps))
+                window = held.slides[-1].after
+            readings.append(Reading(held.cache, window, steps))
+        for slot, reading, hidden in zip(vectors, readings, self.backend.read(readings)):
+            held, window = self._slots[slot], reading.window
+            held.state = replace(
+                held.state, hidden=hidden, window=window._replace(length=window.length + len(reading.embeds))
+            )
+
+    def _choose_tokens(self, works: Mapping[int, Token]) -> dict[int, int]:
+        """The next ids, from what the last steps predict."""
+        if not works:
+            return {}
+        is_open = [slot for slot, work in works.items() if work.allowed.only is None]
+        logits = dict(zip(is_open, self.backend.score_tokens(self._hidden(is_open)))) if is_open else {}
+        chosen = {}
+        for slot, work in works.items():
+            held = self._slots[slot]
+            if slot not in logits:
+                chosen[slot] = work.allowed.only or PAD
+                continue
+            chosen[slot] = choose(
+                logits[slot],
+                work.allowed,
+                temperature=work.temperature,
+                min_prob_share=self.sampling.min_prob_share,
+                seed=held.seed,
+                draw=held.state.draws,
+            )
+            held.state = replace(held.state, draws=held.state.draws + 1)
+        return chosen
+
+    def _hidden(self, slots: Sequence[int]) -> np.ndarray:
+        rows = []
+        for slot in slots:
+            hidden = self._slots[slot].state.hidden
+            assert hidden is not None, f"slot {slot} has read nothing yet"
+            rows.append(hidden)
+        return np.stack(rows)
+
+    def _embed_clocks(self, clocks: Mapping[int, Clock]) -> dict[int, np.ndarray]:
+        if not clocks:
+            return {}
+        states = [self._slots[slot].state for slot in clocks]
+        quiet = np.zeros((MEL_FRAMES_PER_STEP, MEL_BINS), np.float32)
+        reading = ClockReading(
+            np.stack([quiet if work.mel is None else work.mel for work in clocks.values()]),
+            np.array([work.mel is None for work in clocks.values()]),
+            np.array([state.turn.is_speaking for state in states]),
+            np.array([state.text for state in states]),
+            np.array([state.heard for state in states]),
+            np.array([state.codes for state in states]),
+            [state.ear for state in states],
+        )
+        vectors, ears = self.backend.embed_clock(reading)
+        for slot, ear in zip(clocks, ears):
+            held = self._slots[slot]
+            held.state = replace(held.state, ear=ear)
+        return {slot: vector[None] for slot, vector in zip(clocks, vectors)}
+
+    def _decide(self, clocks: Mapping[int, Clock]) -> dict[int, Outcome]:
+        """Turn, words and transcript of each clock step, then the codes of those who speak."""
+        hidden = self._hidden(list(clocks))
+        scores = self.backend.score_clock(hidden)
+        outcomes = {
+            slot: self._choose_clock(slot, work, scores, row) for row, (slot, work) in enumerate(clocks.items())
+        }
+        speaking = [
+            (row, slot)
+            for row, (slot, work) in enumerate(clocks.items())
+            if work.may_sound and self.state(slot).turn.is_speaking_after(outcomes[slot].event)
+        ]
+        if speaking:
+            rows = [row for row, _ in speaking]
+            codes = self._choose_codes([slot for _, slot in speaking], hidden[rows], outcomes)
+            for (_, slot), frame in zip(speaking, codes):
+                outcomes[slot] = replace(outcomes[slot], codes=frame)
+        for slot, work in clocks.items():
+            outcomes[slot] = self._remember(slot, work, outcomes[slot])
+        return outcomes
+
+    def _choose_clock(self, slot: int, work: Clock, scores: ClockScores, row: int) -> Outcome:
+        held, shape = self._slots[slot], self.backend.shape
+        state = held.state
+        events = state.turn.allowed_events(may_speak=work.may_speak, force=work.force, limits=self.limits)
+        event = choose_event(scores.turn[row], events, {SPEAK: work.speak_bias})
+        words = allowed_text(state.turn, event, may_draw=work.may_draw, num_text_ids=shape.num_text_ids)
+        if not (work.may_sound and work.may_write):
+            words = Allowed((PAD,))
+        text = choose(
+            scores.text[row],
+            words,
+            temperature=self.sampling.text_temperature,
+            min_prob_share=self.sampling.min_prob_share,
+            seed=held.seed,
+            draw=state.draws,
+        )
+        heard = allowed_heard(is_muted=work.mel is None, num_text_ids=shape.num_text_ids)
+        return Outcome(event=event, text_id=text, heard_id=choose(scores.heard[row], heard))
+
+    def _choose_codes(self, slots: list[int], hidden: np.ndarray, outcomes: Mapping[int, Outcome]) -> np.ndarray:
+        shape, sampling = self.backend.shape, self.sampling
+        size = (shape.num_books, shape.num_codes_per_book)
+        noise = np.stack([gumbel(self._slots[slot].seed, self._slots[slot].state.draws + 1, size) for slot in slots])
+        text = np.array([outcomes[slot].text_id for slot in slots])
+        return self.backend.choose_codes(
+            hidden, text, noise, temperature=sampling.code_temperature, min_prob_share=sampling.min_prob_share
+        )
+
+    def _remember(self, slot: int, work: Clock, outcome: Outcome) -> Outcome:
+        """Write a clock step's outcome into the state; add what it says in words."""
+        held = self._slots[slot]
+        state, silent = held.state, self.backend.shape.num_codes_per_book
+        turn = state.turn.advance(outcome.event, outcome.text_id) if work.may_sound else TurnState()
+        own = TextStream() if outcome.event == SPEAK else state.own
+        own_text = user_text = ""
+        if outcome.text_id >= NUM_CONTROL_ROWS:
+            own, own_text = own.push(outcome.text_id, self.vocabulary)
+        user, quiet_steps, is_new = state.user, state.quiet_steps + 1, False
+        if outcome.heard_id != PAD:
+            is_new = quiet_steps > BREAK_STEPS or not user.ids
+            user, user_text = (TextStream() if is_new else user).push(outcome.heard_id, self.vocabulary)
+            quiet_steps = 0
+        elif outcome.event == SPEAK:
+            user = TextStream()
+        if is_new and state.has_user_text and user_text[:1].isalnum():
+            user_text = " " + user_text
+        held.state = replace(
+            state,
+            text=outcome.text_id,
+            heard=outcome.heard_id,
+            codes=(silent,) * self.backend.shape.num_books if outcome.codes is None else tuple(map(int, outcome.codes)),
+            turn=turn,
+            own=own,
+            user=user,
+            quiet_steps=quiet_steps,
+            has_user_text=state.has_user_text or bool(user_text),
+            draws=state.draws + 2,
+        )
+        return replace(outcome, own_text=own_text, user_text=user_text)
