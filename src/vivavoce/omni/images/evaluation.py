@@ -61,7 +61,7 @@ def measure_tokenizer(
 
     Plain drawings carry patterns and noise, clean ones are what the model draws. Without a judge, attributes are None.
     """
-    plain = [draw_pool_picture(_POOL_SEED + seed, idx, "test") for idx in range(num_pictures)]
+    plain = [draw_pool_picture(_POOL_SEED + seed, idx, "test", 0.0) for idx in range(num_pictures)]
     psnr, ssim, codes = _measure_closeness(tokenizer, plain)
     generator = np.random.default_rng((seed, 74))
     pairs = [draw_true(SCENE_KINDS[idx % len(SCENE_KINDS)], generator) for idx in range(num_pictures)]

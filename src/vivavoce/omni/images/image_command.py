@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from vivavoce.files import write_json
@@ -12,17 +13,26 @@ from vivavoce.omni.judges.drawing import DrawingJudge
 
 
 def train_command(
-    *, preset: str = "nano", run: Path = Path("runs/images"), resume: bool = False, steps: int | None = None
+    *,
+    preset: str = "nano",
+    run: Path = Path("runs/images"),
+    resume: bool = False,
+    steps: int | None = None,
+    start_from: Path | None = None,
 ) -> None:
     """Train the image tokenizer on drawn scenes.
 
     Args:
-        preset: nano, small or tiny.
+        preset: nano, nano-clean (its second stage), small or tiny.
         run: run directory; the finished tokenizer is written into it.
         resume: go on with a run that was stopped.
         steps: train for another number of steps than the preset's.
+        start_from: folder of a tokenizer whose weights to start from, instead of the preset's.
     """
-    folder = train(with_steps(make_config(preset), steps), run, resume=resume)
+    config = with_steps(make_config(preset), steps)
+    if start_from is not None:
+        config = replace(config, start_from=str(start_from))
+    folder = train(config, run, resume=resume)
     print(f"image tokenizer written to {folder}")
 
 

@@ -7,11 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def reconstruction_loss(made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+def reconstruction_loss(made: Tensor, wanted: Tensor, hue_weight: float = 0.0) -> dict[str, Tensor]:
     """The terms of the loss, and their weighted sum as `loss`. Signals [B, 3, 64, 64] in [-1, 1].
 
     pixel: L1 plus squared error, where what differs from the picture's ground weighs more: things are small, ground is
-    not. edge: L1 of differences between neighbours at three scales. structure: 1 - SSIM (Wang 2004) at half size.
+    not. edge: L1 of differences between neighbours at three scales. structure: 1 - SSIM (Wang 2004) at half size. hue: L1
+    of the colour differences of things at an eighth of the size, weighed by `hue_weight`.
     """
     made, wanted = made.float(), wanted.float()
     # every fourth pixel each way is enough to find the ground, and the median is the dearest step of the loss
@@ -27,12 +28,22 @@ def reconstruction_loss(made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
         if scale == 1:
             structure = structure + 1 - measure_ssim(small_made, small_wanted)
         small_made, small_wanted = F.avg_pool2d(small_made, 2), F.avg_pool2d(small_wanted, 2)
+    # both are at an eighth of their size by now: one value a cell
+    pulled = _hue(small_made) - _hue(small_wanted)
+    hue = (pulled.abs() * (1 + 4 * F.avg_pool2d(is_thing, 8))).mean()
     return {
-        "loss": pixel + edge + 0.3 * structure,
+        "loss": pixel + edge + 0.3 * structure + hue_weight * hue,
         "pixel": pixel.detach(),
         "edge": edge.detach(),
         "structure": structure.detach(),
+        "hue": hue.detach(),
     }
+
+
+def _hue(signal: Tensor) -> Tensor:
+    """Colour differences [B, 2, H, W]: red against green, blue against both."""
+    red, green, blue = signal.unbind(1)
+    return torch.stack([red - green, blue - (red + green) / 2], 1)
 
 
 def _edge_error(made: Tensor, wanted: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vivavoce.content import Image
 from vivavoce.data.drawing import draw_scene, sample_style
+from vivavoce.data.example import Split
 from vivavoce.data.scenes import SCENE_KINDS, sample_scene
 from vivavoce.errors import ConfigError
 from vivavoce.media import write_image
@@ -21,7 +22,6 @@ from vivavoce.run import Run
 
 # chosen: numbers and words are harder to keep than their share of use says
 _KIND_SHARES = {"single": 3, "placed": 2, "many": 3, "pair": 2, "groups": 2, "digits": 2, "word": 2}
-_CLEAN_SHARE = 0.4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,31 +38,45 @@ class ImageTrainingConfig:
     """Distinct pictures in all, drawn when first needed."""
     peak_rate: float = 2e-3
     """Peak learning rate of AdamW."""
+    clean_share: float = 0.4
+    """Share of pictures in the clean style, which is what the model draws; the others have grounds, outlines and noise."""
+    hue_weight: float = 0.0
+    """Weight of the loss on the colour of each cell."""
+    start_from: str = ""
+    """Folder of a tokenizer whose weights to start from; empty to start afresh."""
     is_bf16: bool = True
     """Train under bfloat16 autocast (measured: 2 to 3 times faster on a CPU with AMX)."""
 
 
 def make_config(preset: str) -> ImageTrainingConfig:
-    """The configuration of a preset: nano, small (the same network, longer), tiny (for tests).
+    """The configuration of a preset.
+
+    nano, then nano-clean (the second stage: starts from `runs/images`, mostly clean drawings, colour weighs more), small
+    (the same network, longer), tiny (for tests).
 
     Raises: ConfigError for another name.
     """
     if preset == "nano":
         return ImageTrainingConfig()
+    if preset == "nano-clean":
+        loop = LoopConfig(steps=1500, warmup_steps=50, decay_share=0.8)
+        return ImageTrainingConfig(
+            loop=loop, clean_share=0.85, hue_weight=1.0, peak_rate=1.2e-3, start_from="runs/images"
+        )
     if preset == "small":
         return ImageTrainingConfig(loop=LoopConfig(steps=40_000), batch_pictures=128, pool_pictures=400_000)
     if preset == "tiny":
         model = ImageTokenizerConfig(widths=(8, 8, 16), encoder_blocks=1, decoder_blocks=1)
         loop = LoopConfig(steps=6, warmup_steps=2, save_every_steps=2, log_every_steps=1, sample_every_steps=3)
         return ImageTrainingConfig(model=model, loop=loop, batch_pictures=2, pool_pictures=8, is_bf16=False)
-    raise ConfigError(f"preset is {preset!r}; choose nano, small or tiny")
+    raise ConfigError(f"preset is {preset!r}; choose nano, nano-clean, small or tiny")
 
 
 class ScenePool:
-    """Drawn pictures of one split, by index; drawn when first asked for, then kept as bytes."""
+    """Drawn pictures of the training split, by index; drawn when first asked for, then kept as bytes."""
 
-    def __init__(self, num_pictures: int, seed: int, split: str = "train") -> None:
-        self.seed, self.split = seed, split
+    def __init__(self, num_pictures: int, seed: int, clean_share: float) -> None:
+        self.seed, self.clean_share = seed, clean_share
         self._pixels = np.zeros((num_pictures, 64, 64, 3), np.uint8)
         self._is_drawn = np.zeros(num_pictures, bool)
 
@@ -73,18 +87,18 @@ class ScenePool:
         """Pixels uint8 [B, 64, 64, 3] of the pictures of these indices."""
         for idx in indices:
             if not self._is_drawn[idx]:
-                self._pixels[idx] = draw_pool_picture(self.seed, idx, self.split).pixels
+                self._pixels[idx] = draw_pool_picture(self.seed, idx, "train", self.clean_share).pixels
                 self._is_drawn[idx] = True
         return torch.from_numpy(self._pixels[indices])
 
 
-def draw_pool_picture(seed: int, idx: int, split: str = "train") -> Image:
+def draw_pool_picture(seed: int, idx: int, split: Split, clean_share: float) -> Image:
     """Picture `idx` of the pool of `seed`: a scene of the split in a plain or clean style."""
     generator = np.random.default_rng((seed, idx, split == "test"))
     shares = np.array([_KIND_SHARES[kind] for kind in SCENE_KINDS], float)
     kind = SCENE_KINDS[int(generator.choice(len(SCENE_KINDS), p=shares / shares.sum()))]
-    scene = sample_scene(kind, split, generator)  # type: ignore[arg-type]  # split is train or test
-    family = "clean" if generator.random() < _CLEAN_SHARE else "plain"
+    scene = sample_scene(kind, split, generator)
+    family = "clean" if generator.random() < clean_share else "plain"
     return draw_scene(scene, sample_style(int(generator.integers(2**31)), family))
 
 
@@ -96,18 +110,20 @@ def train(config: ImageTrainingConfig, path: Path, *, resume: bool = False) -> P
     run = Run.open(path, config, resume=resume)
     # the seed of the first weights is the run's, so that a killed and resumed run equals an uninterrupted one
     torch.manual_seed(config.loop.seed)
-    model = ImageTokenizer(config.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = _start(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.peak_rate, betas=(0.9, 0.98), weight_decay=0.01)
     loop = Loop(run, config.loop, {"tokenizer": model}, {"adamw": optimizer})
-    pool = ScenePool(config.pool_pictures, config.loop.seed)
-    shown = torch.from_numpy(np.stack([draw_pool_picture(1, idx, "test").pixels for idx in range(16)]))
+    pool = ScenePool(config.pool_pictures, config.loop.seed, config.clean_share)
+    shown = torch.from_numpy(
+        np.stack([draw_pool_picture(1, idx, "test", config.clean_share).pixels for idx in range(16)])
+    )
 
     def take_step(step: int) -> dict[str, Tensor]:
         chosen = torch.randint(len(pool), (config.batch_pictures,), generator=step_generator(config.loop.seed, step))
         signal = to_signal(pool.take(chosen.tolist())).to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.is_bf16):
             made = model(signal)
-        terms = reconstruction_loss(made, signal)
+        terms = reconstruction_loss(made, signal, config.hue_weight)
         terms["grad_norm"] = update(optimizer, terms["loss"])
         terms["psnr_db"] = measure_psnr(to_pixels(made.detach()), to_pixels(signal)).mean()
         return {f"image/{name}": value.detach() for name, value in terms.items()}
@@ -123,6 +139,17 @@ def train(config: ImageTrainingConfig, path: Path, *, resume: bool = False) -> P
     model.eval().save(run.path, torch.bfloat16)
     run.finish(steps=loop.step, num_parameters=sum(parameter.numel() for parameter in model.parameters()))
     return run.path
+
+
+def _start(config: ImageTrainingConfig) -> ImageTokenizer:
+    if not config.start_from:
+        return ImageTokenizer(config.model)
+    model = ImageTokenizer.load(config.start_from)
+    if model.config != config.model:
+        raise ConfigError(
+            f"{config.start_from} holds a network of another shape than the preset's; name a folder that fits"
+        )
+    return model.train()
 
 
 def with_steps(config: ImageTrainingConfig, steps: int | None) -> ImageTrainingConfig:
