@@ -41,6 +41,8 @@ TRIM_MARGIN_S = 0.05
 """Quiet that trimming leaves after a speech (`data.voices.trim`): the user's true end lies that much before."""
 BARE_READING_SHARE = 0.5
 """Of reading aloud, how much is asked by the <read> token (`/v1/audio/speech`) and not in words. chosen."""
+MAY_DRAW_SHARE = 0.3
+"""Of spoken answers, how many may also draw and need not: what is allowed is no order. chosen."""
 MAX_STEPS = 512
 """Longer rows are left out. chosen: 30 s of talk with a picture; attention stays cheap."""
 
@@ -80,7 +82,10 @@ class RowMaker:
             example = _strip_request(example)
         first = example.messages.messages[0]
         system = first.text if first.role == "system" else ""
-        row = self.writer.begin(outputs=example.outputs, system=system, is_read=is_read)
+        allowed = example.outputs
+        if "audio" in allowed and generator.random() < MAY_DRAW_SHARE:
+            allowed = allowed | {"image"}
+        row = self.writer.begin(outputs=allowed, system=system, is_read=is_read)
         if timeline is None:
             self._write_turns(row, example)
         else:
