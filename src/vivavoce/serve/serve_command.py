@@ -6,7 +6,9 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from vivavoce.errors import ConfigError
 
@@ -45,7 +47,7 @@ class Serve:
     """Logging of the server's own running; it never holds sound or text of talkers."""
 
 
-def serve(flags: Serve) -> int:
+def serve(flags: Annotated[Serve, tyro.conf.arg(name="")]) -> int:
     """Serve a model."""
     for name, value in _THREADS.items():
         os.environ.setdefault(name, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from vivavoce.errors import VivaError
 from vivavoce.serve import engines
 from vivavoce.serve.guards.findings import TextGuard
 from vivavoce.serve.guards.session_guards import GuardSet
@@ -43,7 +44,7 @@ def make_worker(
         texts.append(load_rule_guard("identity"))
     reference = None
     if voice_guard != "off" and model != engines.SCRIPTED:
-        reference = load_voice_reference(notes)
+        reference = load_voice_reference(engine.voices[0], notes)
     guards = GuardSet(
         texts=tuple(texts),
         voice=reference,
@@ -52,7 +53,12 @@ def make_worker(
     return Worker(engine, make_vad=make_vad, limits=limits, guards=guards), notes
 
 
-def load_voice_reference(notes: list[str]) -> VoiceReference | None:
-    """The preset voice for the voice guard; None, with a note, where the speaker encoder cannot be had."""
-    notes.append("the voice guard is off: no speaker encoder")
-    return None
+def load_voice_reference(voice: str, notes: list[str]) -> VoiceReference | None:
+    """The preset voice for the voice guard; None, with a note, where its reference or the encoder cannot be had."""
+    from vivavoce.serve.guards.preset import load_preset
+
+    try:
+        return load_preset(voice)
+    except VivaError as error:
+        notes.append(f"the voice guard is off: {error}")
+        return None

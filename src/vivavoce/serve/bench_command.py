@@ -1,0 +1,193 @@
+"""`viva bench latency` and `viva bench load`: flags and tables."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from vivavoce.files import write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is measured."""
+
+    base_url: str | None = None
+    """A running server (http://HOST:PORT); without it one is started on a free port."""
+    model: str = "checkpoints/nano"
+    """Checkpoint to start a server with; `scripted` measures the server alone."""
+    turn_detection: Literal["semantic_vad", "server_vad"] = "semantic_vad"
+    """Who ends the turn."""
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    """Eagerness of semantic_vad."""
+    questions: Path | None = None
+    """Folder of recordings to ask instead of the package's own."""
+    json: Path | None = None
+    """Write the report here."""
+
+
+def bench_latency(target: Annotated[Target, tyro.conf.arg(name="")], turns: int = 50, barge_ins: int = 10) -> int:
+    """Measure the wait for an answer.
+
+    Args:
+        target: What is measured.
+        turns: Questions to ask.
+        barge_ins: Answers to interrupt.
+    """
+    from vivavoce.serve.bench.latency import measure_latency
+    from vivavoce.serve.bench.running import describe_hardware, read_metrics
+
+    hardware = describe_hardware()
+    with _address(target, slots=2) as address:
+        print(f"{turns} questions and {barge_ins} interruptions at 1x, one talker, {target.turn_detection}", flush=True)
+        questions, interruptions = _questions(target)
+        report = asyncio.run(
+            measure_latency(
+                address,
+                questions=questions,
+                interruptions=interruptions,
+                turns=turns,
+                barge_ins=barge_ins,
+                turn_detection=_detection(target),
+                key=os.environ.get("VIVA_KEY"),
+                on_turn=lambda turn: print(f"  {_line(turn)}", flush=True),
+            )
+        )
+        counted = read_metrics(address, os.environ.get("VIVA_KEY"))
+    result: dict[str, Any] = report.to_json()
+    result |= {"settings": _settings(target), "hardware": hardware, "real_time_factor": _real_time_factor(counted)}
+    print()
+    for name, estimate in report.estimate().items():
+        print(f"{name:28} {estimate}")
+    low = "n/a" if result["min_ms"] is None else f"{result['min_ms']:.0f}"
+    print(f"{'wait_min_ms':28} {low}")
+    print(f"{'underruns':28} {result['underruns']}")
+    print(f"{'real_time_factor':28} {result['real_time_factor']:.3f}" if result["real_time_factor"] else "")
+    _print_conditions(hardware, result["settings"])
+    if target.json is not None:
+        write_json(target.json, result)
+    return 0
+
+
+def bench_load(target: Annotated[Target, tyro.conf.arg(name="")], talkers: int = 8, turns: int = 3) -> int:
+    """Find how many can talk at once before anyone hears a gap.
+
+    Args:
+        target: What is measured.
+        talkers: Most talkers to try.
+        turns: Questions each one asks.
+    """
+    from vivavoce.serve.bench.load import Level, measure_level
+    from vivavoce.serve.bench.running import describe_hardware
+
+    hardware = describe_hardware()
+    levels: list[Level] = []
+    with _address(target, slots=talkers) as address:
+        questions, _ = _questions(target)
+        print("talkers  turns  unanswered  underruns   p50 ms   p95 ms", flush=True)
+        for count in range(1, talkers + 1):
+            level = asyncio.run(
+                measure_level(
+                    address,
+                    count,
+                    questions=questions,
+                    turns=turns,
+                    turn_detection=_detection(target),
+                    key=os.environ.get("VIVA_KEY"),
+                )
+            )
+            levels.append(level)
+            row = level.to_json()
+            waits = [f"{row[name]:8.0f}" if row[name] is not None else "     n/a" for name in ("p50_ms", "p95_ms")]
+            print(
+                f"{count:7}  {row['turns']:5}  {row['unanswered']:10}  {row['underruns']:9} {waits[0]} {waits[1]}",
+                flush=True,
+            )
+            if not level.passes:
+                break
+    passed = max((level.talkers for level in levels if level.passes), default=0)
+    last = next((level.to_json() for level in levels if level.talkers == max(passed, 1)), {})
+    result = {
+        "talkers_without_gap": passed,
+        "is_bound_reached": passed == talkers,
+        "n": last.get("n", 0),
+        "p50_ms": last.get("p50_ms"),
+        "p95_ms": last.get("p95_ms"),
+        "levels": [level.to_json() for level in levels],
+        "settings": _settings(target),
+        "hardware": hardware,
+    }
+    print(f"\n{passed} can talk at once without a gap" + (" (more were not tried)" if passed == talkers else ""))
+    _print_conditions(hardware, result["settings"])
+    if target.json is not None:
+        write_json(target.json, result)
+    return 0
+
+
+@contextlib.contextmanager
+def _address(target: Target, slots: int) -> Iterator[str]:
+    if target.base_url is not None:
+        yield target.base_url.removesuffix("/").removesuffix("/v1")
+        return
+    from vivavoce.serve.bench.running import run_server
+
+    with run_server(target.model, slots=slots) as address:
+        yield address
+
+
+def _questions(target: Target):
+    from vivavoce.serve.bench.questions import load_questions, make_tones, read_questions
+
+    if target.questions is not None:
+        own = read_questions(target.questions)
+        return own, own
+    if target.model == "scripted":
+        return make_tones(), make_tones()
+    return load_questions("question"), load_questions("interruption")
+
+
+def _detection(target: Target) -> dict[str, Any]:
+    if target.turn_detection == "server_vad":
+        return {"type": "server_vad"}
+    return {"type": "semantic_vad", "eagerness": target.eagerness}
+
+
+def _settings(target: Target) -> dict[str, Any]:
+    from vivavoce.serve.bench.conversation import CHUNK_S, PLAYOUT_LEAD_S
+
+    return {
+        "model": target.base_url or target.model,
+        "turn_detection": _detection(target),
+        "chunk_ms": CHUNK_S * 1000,
+        "playout_lead_ms": PLAYOUT_LEAD_S * 1000,
+    }
+
+
+def _real_time_factor(counted: dict[str, float]) -> float | None:
+    """Compute time of the clock steps over the time they stand for."""
+    steps = counted.get("vivavoce_clock_steps_total", 0.0)
+    return counted["vivavoce_step_seconds_sum"] / (steps * 0.08) if steps else None
+
+
+def _line(turn) -> str:
+    wait = (
+        "spoke too soon" if turn.false_start else "no answer" if turn.wait_s is None else f"{turn.wait_s * 1000:.0f} ms"
+    )
+    stop = f", stopped after {turn.stop_s * 1000:.0f} ms" if turn.stop_s is not None else ""
+    return f"{turn.question:40} {wait}{stop}  {turn.answer.strip()[:60]}"
+
+
+def _print_conditions(hardware: dict[str, Any], settings: dict[str, Any]) -> None:
+    load = "" if hardware["load_before"] is None else f", load average {hardware['load_before']:.1f} before"
+    print(f"\non {hardware['processor']}, {hardware['cores']} cores{load}")
+    print(
+        f"settings: {settings['model']}, {settings['turn_detection']}, chunks of {settings['chunk_ms']:.0f} ms, "
+        f"player holds back {settings['playout_lead_ms']:.0f} ms; the wait for the end of the turn is included"
+    )
