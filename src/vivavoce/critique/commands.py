@@ -2,7 +2,25 @@
 
 from vivavoce.command import Command
 
-COMMANDS: dict[str, Command] = {}
+_DATA = "vivavoce.critique.data_command"
+_WORK = "vivavoce.critique.work_command"
+COMMANDS: dict[str, Command] = {
+    "critique fetch": Command(f"{_DATA}:fetch", "get public sets by address and sha256", "critique"),
+    "critique import": Command(f"{_DATA}:import_", "read a set into the store", "critique"),
+    "critique synthesise": Command(f"{_DATA}:synthesise", "write synthetic problems into the store", "critique"),
+    "critique show": Command(f"{_DATA}:show", "count what a store holds", "critique"),
+    "critique train": Command(
+        "vivavoce.critique.train_command:train_critic", "train a model on the joint tasks", "critique"
+    ),
+    "critique criticise": Command(f"{_WORK}:criticise", "write a model's best critiques into the store", "critique"),
+    "critique rank": Command(f"{_WORK}:rank", "compare the helpfulness ranker with trivial ones", "critique"),
+    "critique refine": Command(f"{_WORK}:refine", "compare ways of refining answers", "critique"),
+    "critique matrix": Command(f"{_WORK}:matrix", "cross critics with authors", "critique"),
+    "critique planted": Command(f"{_WORK}:planted", "find planted flaws, against baselines", "critique"),
+    "critique gdc": Command(
+        "vivavoce.critique.gdc_command:gdc", "measure generator, discriminator and critique gaps", "critique"
+    ),
+}
 
 _STUDY = "vivavoce.critique.study.study_command"
 STUDY_COMMANDS: dict[str, Command] = {

@@ -1,0 +1,68 @@
+"""Critique quality, refinement gain and GDC gaps against validation loss, at five sizes from 0.07 M to 135 M parameters.
+
+command    python recipes/critique_scaling.py --out runs/critique-scaling
+           (a smoke run: --sizes 2xs xs --num-examples 640 --num-problems 60 --num-items 6 --num-critiques 2)
+hardware   a GPU for the last two sizes; the first three train on CPU
+time       not measured at full size
+expected   no numbers yet: no full run has been made (docs/critique.md). Seen in the paper: larger models' critiques are
+           more often helpful, small models gain nothing from refinement, the CD gap shows no clear trend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from vivavoce.critique.scaling import ScalingConfig, list_curve, run_scaling
+from vivavoce.critique.training import TrainingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What may be changed."""
+
+    out: Path
+    """Folder of the runs, points.json and scaling.svg; a stopped recipe goes on from it."""
+    sizes: tuple[str, ...] = ("2xs", "xs", "s", "m", "smollm2-135m-instruct")
+    """Sizes from scratch, or models."""
+    num_examples: int = 200_000
+    """Training examples per size."""
+    num_problems: int = 1000
+    """Training problems per synthetic task."""
+    num_items: int = 60
+    """Held-out problems per task."""
+    num_critiques: int = 8
+    """Critiques per answer."""
+    learning_rate: float = 2e-3
+    """Of the sizes from scratch."""
+    pretrained_learning_rate: float = 1e-4
+    """Of the pretrained ones."""
+    batch_examples: int = 64
+    """Examples a step."""
+    seed: int = 0
+    """Of everything."""
+
+
+def main(recipe: Recipe) -> None:
+    """Run, print the curve."""
+    training = TrainingConfig(
+        num_examples=recipe.num_examples, batch_examples=recipe.batch_examples, learning_rate=recipe.learning_rate
+    )
+    config = ScalingConfig(
+        sizes=recipe.sizes, training=training, pretrained_learning_rate=recipe.pretrained_learning_rate,
+        num_problems=recipe.num_problems, num_items=recipe.num_items, num_critiques=recipe.num_critiques, seed=recipe.seed,
+    )  # fmt: skip
+    points = run_scaling(config, recipe.out)
+    for point in points:
+        print(
+            f"{point['size']:<24}{point['num_parameters']:>12,} parameters  loss {point['loss_nats_per_char']['value']:.4f}"
+        )
+    for row in sorted(list_curve(points), key=lambda row: (row["measure"], -row["loss"])):
+        interval = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
+        print(f"{row['measure']:<34}{row['size']:<24}{row['value']:.3f}{interval}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Recipe))

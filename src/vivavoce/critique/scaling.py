@@ -1,0 +1,183 @@
+"""Scaling: several sizes trained on one mixture, each measured, everything against validation loss as the paper plots it.
+
+The x axis is nats per character of target on held-out passages, so that sizes with other tokenizers stand on one axis.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vivavoce.critique.gdc.measuring import GdcConfig, TaskGaps, measure_gdc
+from vivavoce.critique.language import LanguageModel
+from vivavoce.critique.matrix import measure_matrix
+from vivavoce.critique.pool import Sampling
+from vivavoce.critique.refining import Item, RefiningConfig, measure_refining
+from vivavoce.critique.synthetic.registry import generate_problems, make_records, make_tasks
+from vivavoce.critique.tasks.examples import Example, make_examples
+from vivavoce.critique.training import TrainingConfig, train
+from vivavoce.errors import ConfigError
+from vivavoce.files import write_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingConfig:
+    """One mixture, several sizes."""
+
+    sizes: tuple[str, ...] = ("2xs", "xs", "s", "m", "smollm2-135m-instruct")
+    """Sizes from scratch or models by name, at least two."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """Shared by all; `base` is replaced."""
+    pretrained_learning_rate: float = 1e-4
+    """Learning rate of sizes that are not from scratch."""
+    difficulty: str = "quick"
+    """Of the synthetic tasks."""
+    num_problems: int = 1000
+    """Training problems per task."""
+    num_items: int = 60
+    """Held-out problems per task for every measure."""
+    num_critiques: int = 8
+    """Critiques per answer."""
+    seed: int = 0
+    """Of data, training and measures."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.sizes)) != len(self.sizes) or len(self.sizes) < 2:
+            raise ConfigError(f"sizes are {self.sizes}; need two or more distinct ones")
+
+
+def run_scaling(config: ScalingConfig, out: Path) -> list[dict[str, Any]]:
+    """Train and measure each size; `out/SIZE/point.json` is written when a size is done, so a stopped run goes on.
+
+    Returns the points in order of validation loss, worst first; `out/points.json` and `out/scaling.svg` hold them too.
+    """
+    data = make_data(config)
+    points = [_measure_size(size, config, data, out / size.replace("/", "_")) for size in config.sizes]
+    points.sort(key=lambda point: -point["loss_nats_per_char"]["value"])
+    points[0]["cross"] = _cross(points, config, out)
+    write_json(out / "points.json", {"config": asdict(config), "points": points})
+    draw(points, out / "scaling.svg")
+    return points
+
+
+def make_data(config: ScalingConfig) -> tuple[list[Example], list[Example]]:
+    """Training and validation examples, shared by all sizes."""
+    tasks = make_tasks(config.difficulty).values()
+    return (
+        list(make_examples(make_records(tasks, "train", config.num_problems, config.seed))),
+        list(make_examples(make_records(tasks, "validation", config.num_items, config.seed))),
+    )
+
+
+def _measure_size(
+    size: str, config: ScalingConfig, data: tuple[list[Example], list[Example]], folder: Path
+) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from vivavoce.critique.sizes import SIZES
+
+    done = folder / "point.json"
+    if done.is_file():
+        return json.loads(done.read_text())
+    rate = config.training.learning_rate if size in SIZES else config.pretrained_learning_rate
+    training = replace(config.training, base=size, seed=config.seed, learning_rate=rate)
+    language, report = train(training, *data, folder / "run", resume=(folder / "run" / "config.json").exists())
+    gdc = GdcConfig(
+        difficulty=config.difficulty,
+        num_items=config.num_items,
+        num_critiques=(1, config.num_critiques),
+        seed=config.seed,
+    )
+    gaps = measure_gdc(language, gdc)
+    point = {
+        "size": size,
+        "num_parameters": report.num_parameters,
+        "loss_nats_per_char": report.loss.to_json(),
+        "tasks": {name: found.to_json() for name, found in gaps.items()},
+        "refinement": _measure_refinement(language, config),
+        "means": _average(gaps),
+    }
+    write_json(done, point)
+    return point
+
+
+def _measure_refinement(language: LanguageModel, config: ScalingConfig) -> dict[str, Any]:
+    """Gains over the original answer, all tasks together."""
+    items = [
+        Item(p.passage + p.question, p.passage, p.question, lambda text, p=p, task=task: task.check_answer(p, text))
+        for task in make_tasks(config.difficulty).values()
+        for p in generate_problems(task, "test", config.num_items, config.seed)
+    ]
+    report = measure_refining(language, items, RefiningConfig(num_critiques=config.num_critiques, seed=config.seed))
+    return {pair: value.to_json() for pair, value in report.differences.items()}
+
+
+def _average(gaps: Mapping[str, TaskGaps]) -> dict[str, float | None]:
+    """Mean over the tasks in which each is defined; None if in none."""
+    rows: dict[str, list[float]] = {name: [] for name in ("generator", "GD", "GC", "CD")}
+    for found in gaps.values():
+        for name, estimate in (("generator", found.generator), *((gap, found.gaps[gap]) for gap in ("GD", "GC", "CD"))):
+            if estimate.value is not None:
+                rows[name].append(estimate.value)
+    return {name: sum(values) / len(values) if values else None for name, values in rows.items()}
+
+
+def _cross(points: Sequence[Mapping[str, Any]], config: ScalingConfig, out: Path) -> dict[str, Any]:
+    """Critic by author over all sizes: the diagonal is self-critique, whose difficulty grows with the author."""
+    models = {
+        point["size"]: LanguageModel.load(str(out / point["size"].replace("/", "_") / "run" / "model"))
+        for point in points
+    }
+    tasks = list(make_tasks(config.difficulty).values())
+    problems = {task.name: list(generate_problems(task, "test", config.num_items, config.seed)) for task in tasks}
+    found = measure_matrix(models, tasks, problems, Sampling(num_critiques=config.num_critiques, seed=config.seed))
+    return {
+        "valid": {
+            critic: {author: value.to_json() for author, value in row.items()} for critic, row in found.cells.items()
+        },
+        "flawed": {author: value.to_json() for author, value in found.flawed.items()},
+    }
+
+
+def list_curve(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows (measure, size, loss, value, low, high) of the plot; undefined values are left out."""
+    cross = next((point["cross"] for point in points if "cross" in point), {"valid": {}, "flawed": {}})
+    rows = list[dict[str, Any]]()
+    for point in points:
+        size, loss = point["size"], point["loss_nats_per_char"]["value"]
+        values: dict[str, dict[str, Any] | None] = {
+            "self-critique valid": cross["valid"].get(size, {}).get(size),
+            "own answers flawed": cross["flawed"].get(size),
+            "refinement gain, best critique": point["refinement"]["conditional_best - original"],
+            "refinement gain, direct": point["refinement"]["direct - original"],
+        }
+        for task, found in point["tasks"].items():
+            values |= {f"{gap}, {task}": found["gaps"][gap] for gap in ("GD", "GC", "CD")}
+        for measure, value in values.items():
+            if value is not None and value["value"] is not None:
+                low, high = value["ci"] or (None, None)
+                rows.append(
+                    {"measure": measure, "size": size, "loss": loss, "value": value["value"], "low": low, "high": high}
+                )
+    return rows
+
+
+def draw(points: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """One panel a measure, value and interval against validation loss, loss falling to the right."""
+    import altair as alt
+
+    rows = list_curve(points)
+    axis = alt.X("loss:Q", title="validation loss, nats per character", scale=alt.Scale(reverse=True, zero=False))
+    start = alt.Chart().encode(x=axis)
+    chart = alt.layer(
+        start.mark_line(color="#1f4e79").encode(y=alt.Y("value:Q", title=None)),
+        start.mark_rule(color="#1f4e79").encode(y="low:Q", y2="high:Q"),
+        start.mark_point(filled=True, color="#1f4e79", size=50).encode(y="value:Q", tooltip=["size:N", "value:Q"]),
+        data=alt.Data(values=rows),
+    ).properties(width=180, height=130)
+    facets = chart.facet(facet=alt.Facet("measure:N", title=None), columns=4).resolve_scale(y="independent")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    facets.save(str(path))

@@ -1,0 +1,213 @@
+"""`viva critique criticise`, `rank`, `refine`, `matrix`, `planted`: critics at work, and how well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from vivavoce.critique.checkpoints import find_critic
+from vivavoce.critique.criticising import criticise_store
+from vivavoce.critique.language import LanguageModel
+from vivavoce.critique.loaders.exporting import export_records
+from vivavoce.critique.matrix import measure_matrix
+from vivavoce.critique.planted import LexicalCritic, ModelCritic, compare_recall, list_twins, measure_planted
+from vivavoce.critique.pool import Sampling
+from vivavoce.critique.ranking import list_pairs, measure_ranking, rank_report_to_json
+from vivavoce.critique.refining import Item, RefiningConfig, measure_refining
+from vivavoce.critique.store import open_store
+from vivavoce.critique.synthetic.registry import generate_problems, make_record, make_records, make_tasks
+from vivavoce.errors import DataError
+from vivavoce.files import write_json
+
+Difficulty = Literal["quick", "full"]
+
+
+def criticise(
+    *,
+    store: str = "critique.db",
+    model: str = "",
+    split: str = "test",
+    sources: tuple[str, ...] = (),
+    sampling: Sampling = Sampling(),  # noqa: B008
+    threshold: float = 0.5,
+    length_modifier: float = 0.0,
+    limit: int = 8,
+) -> None:
+    """Write a model's distinct, most helpful critiques of the store's answers into the store, ranked.
+
+    Args:
+        store: path of an SQLite file, or a database URL.
+        model: a folder or name; the critic that ships when empty.
+        split: whose answers.
+        sources: of which sources; all when not given.
+        sampling: how critiques are drawn.
+        threshold: the score, as a probability, that a critique must reach to be kept: higher is more precise.
+        length_modifier: added to the score's log odds for each place a critique quotes: higher is longer.
+        limit: critiques kept per answer.
+    """
+    name = find_critic(model)
+    with open_store(store) as opened:
+        report = criticise_store(
+            opened, LanguageModel.load(name), author=Path(name).name, split=split, sources=sources, sampling=sampling,
+            threshold=threshold, length_modifier=length_modifier, limit=limit,
+        )  # fmt: skip
+    print(f"{report.num_kept} critiques kept of {report.num_drawn} drawn for {report.num_answers} answers")
+    print(f"parsed and judged {report.coverage}; {report.num_skipped} answers had this author's critiques already")
+    for key, reason in report.refused[:20]:
+        print(f"refused  {key}: {reason}")
+
+
+def rank(*, model: str = "", store: str = "", num_problems: int = 60, seed: int = 0, json: Path | None = None) -> None:
+    """Pairwise accuracy of the helpfulness head on held-out passages, against chance and trivial rankers.
+
+    Args:
+        model: a folder or name; the critic that ships when empty.
+        store: use the store's test split; synthetic test problems when empty.
+        num_problems: problems per synthetic task.
+        seed: of problems and bootstraps.
+        json: write the report here.
+    """
+    if store:
+        with open_store(store) as opened:
+            records = list(export_records(opened, split="test"))
+    else:
+        records = list(make_records(make_tasks("quick").values(), "test", num_problems, seed))
+    pairs = list_pairs(records)
+    if not pairs:
+        raise DataError("no answer of the test split has both a helpful and an unhelpful critique; import some")
+    report = measure_ranking(LanguageModel.load(find_critic(model)), pairs, seed=seed)
+    for name, value in report.accuracy.items():
+        print(f"{name:<18}{value}")
+    print(f"model - chance          {report.lead_over_random}")
+    print(f"model - {report.best_trivial:<16}{report.lead_over_best_trivial}")
+    print(f"{len(pairs)} pairs; graded {report.coverage}")
+    if json is not None:
+        write_json(json, rank_report_to_json(report))
+
+
+def refine(
+    *, model: str = "", difficulty: Difficulty = "quick", tasks: tuple[str, ...] = (), num_problems: int = 60,
+    config: RefiningConfig = RefiningConfig(), json: Path | None = None,  # noqa: B008
+) -> None:  # fmt: skip
+    """Compare refinement methods on synthetic problems: quality, differences, tokens spent.
+
+    Args:
+        model: a folder or name; the critic that ships when empty.
+        difficulty: quick or full.
+        tasks: synthetic tasks; all when not given.
+        num_problems: per task.
+        config: how refinements are drawn.
+        json: write the report here.
+    """
+    language = LanguageModel.load(find_critic(model))
+    out = {}
+    for name, task in make_tasks(difficulty, tasks).items():
+        problems = generate_problems(task, "test", num_problems, config.seed)
+        items = [
+            Item(p.passage + p.question, p.passage, p.question, lambda text, p=p, task=task: task.check_answer(p, text))
+            for p in problems
+        ]
+        report = measure_refining(language, items, config)
+        print(name)
+        for method, value in report.quality.items():
+            print(f"  {method:<26}{value!s:<34}{report.tokens_per_item[method]:6.1f} tokens  {report.coverage[method]}")
+        for pair, value in report.differences.items():
+            print(f"  {pair:<48}{value}")
+        out[name] = {
+            "quality": {key: value.to_json() for key, value in report.quality.items()},
+            "differences": {key: value.to_json() for key, value in report.differences.items()},
+            "tokens_per_item": report.tokens_per_item,
+            "coverage": {key: value._asdict() for key, value in report.coverage.items()},
+        }
+    if json is not None:
+        write_json(json, out)
+
+
+def matrix(
+    models: tuple[str, ...], *, difficulty: Difficulty = "quick", num_problems: int = 60,
+    sampling: Sampling = Sampling(), json: Path | None = None,  # noqa: B008
+) -> None:  # fmt: skip
+    """Share of each author's flawed answers in which each critic finds a valid flaw.
+
+    Args:
+        models: folders or names; each is author and critic.
+        difficulty: quick or full.
+        num_problems: per synthetic task.
+        sampling: how critiques are drawn.
+        json: write the matrix here.
+    """
+    loaded = {name: LanguageModel.load(name) for name in models}
+    tasks = list(make_tasks(difficulty).values())
+    problems = {task.name: list(generate_problems(task, "test", num_problems, sampling.seed)) for task in tasks}
+    found = measure_matrix(loaded, tasks, problems, sampling)
+    for author in found.flawed:
+        print(f"author {author}: flawed {found.flawed[author]}")
+        for critic in found.cells:
+            graded, total = found.coverage[critic][author]
+            print(f"  critic {critic}: valid {found.cells[critic][author]}, graded {graded}/{total}")
+    if json is not None:
+        write_json(
+            json,
+            {
+                "cells": {c: {a: value.to_json() for a, value in row.items()} for c, row in found.cells.items()},
+                "flawed": {author: value.to_json() for author, value in found.flawed.items()},
+            },
+        )
+
+
+def planted(
+    *, model: str = "", untrained: str = "", store: str = "", sources: tuple[str, ...] = (), num_problems: int = 40,
+    max_twins: int = 200, sampling: Sampling = Sampling(), seed: int = 0, json: Path | None = None,  # noqa: B008
+) -> None:  # fmt: skip
+    """Precision and recall of planted flaws: a critic, an untrained model, and a lexical baseline.
+
+    Args:
+        model: a folder or name; the critic that ships when empty.
+        untrained: another model to compare with, such as the base it was trained from.
+        store: use twins of the store's test split; synthetic test problems when empty.
+        sources: sources of the store, such as summedits or bump.
+        num_problems: per synthetic task.
+        max_twins: a random sample of this many.
+        sampling: how critiques are drawn.
+        seed: of the sample and bootstraps.
+        json: write the report here.
+    """
+    if store:
+        with open_store(store) as opened:
+            records = list(export_records(opened, split="test", sources=sources))
+    else:
+        rng = Random(seed)
+        tasks = make_tasks("quick").values()
+        records = [
+            make_record(task, p, rng, num_flawed=1)
+            for task in tasks
+            for p in generate_problems(task, "test", num_problems, seed)
+        ]
+    twins = list_twins(records)
+    if not twins:
+        raise DataError("no answer of the test split has a planted flaw and a clean twin; import summedits or bump")
+    twins = Random(seed).sample(twins, min(max_twins, len(twins)))
+    critics = {"critic": ModelCritic(LanguageModel.load(find_critic(model)), sampling), "lexical": LexicalCritic()}
+    if untrained:
+        # an untrained head's probabilities mean nothing, so its best critique is always shown
+        critics["untrained"] = ModelCritic(LanguageModel.load(untrained), sampling, threshold=1e-6)
+    reports = {name: measure_planted(critic, twins, seed=seed) for name, critic in critics.items()}
+    print(f"{'':<12}{'precision':<30}{'recall':<30}false alarms on clean twins")
+    for name, report in reports.items():
+        print(f"{name:<12}{report.precision!s:<30}{report.recall!s:<30}{report.false_alarms}")
+    differences = {
+        name: compare_recall(reports["critic"], report, twins) for name, report in reports.items() if name != "critic"
+    }
+    for name, difference in differences.items():
+        print(f"recall of critic - {name:<12}{difference}")
+    if json is not None:
+        rows = {
+            name: {
+                "precision": r.precision.to_json(),
+                "recall": r.recall.to_json(),
+                "false_alarms": r.false_alarms.to_json(),
+            }
+            for name, r in reports.items()
+        }
+        write_json(json, {"critics": rows, "recall_of_critic_minus": {n: d.to_json() for n, d in differences.items()}})
