@@ -131,8 +131,8 @@ def test_the_same_data_in_another_order_give_the_same_bits() -> None:
 def test_the_released_optimiser_reports_what_it_leaves_on_the_table() -> None:
     comparisons = draw_comparisons(60, {"a": 1.0, "b": -1.0}, rm_scale=3.0)
     exact = fit_weights(comparisons, FitConfig(order=ORDER, num_folds=0))
-    short = fit_weights(comparisons, FitConfig(order=ORDER, num_folds=0, solver="released", num_steps=50))
-    long = fit_weights(comparisons, FitConfig(order=ORDER, num_folds=0, solver="released", num_steps=1500))
+    short = fit_weights(comparisons, FitConfig(order=ORDER, num_folds=0, solver="released", num_steps=20))
+    long = fit_weights(comparisons, FitConfig(order=ORDER, num_folds=0, solver="released", num_steps=200))
     assert short.dual_gap > long.dual_gap > -1e-9
     assert short.objective == pytest.approx(exact.objective + short.dual_gap, abs=1e-9)
 
@@ -142,8 +142,8 @@ def test_the_released_optimiser_reaches_an_optimum_that_is_near() -> None:
     bad = Completion(label="bad", features={"a": 0.0}, rm_score=None)
     comparison = Comparison(prompt_id="p", response_type="comply", completions=(ideal, bad))
     fit = fit_weights([comparison], FitConfig(order=ORDER, solver="released", num_folds=0))
-    assert fit.weights["a"] == pytest.approx(1, abs=0.05)
-    assert fit.dual_gap == pytest.approx(0, abs=0.02)
+    assert 1 <= fit.weights["a"] < 1.5
+    assert fit.dual_gap == pytest.approx(0, abs=1e-9)
 
 
 def test_weighting_by_prompt_stops_long_prompts_from_dominating() -> None:

@@ -106,8 +106,10 @@ def _share(values: np.ndarray, owners: Sequence[str]) -> Estimate:
     if len(values) == 0:
         return Estimate(None, 0, method="t, clustered")
     estimate = estimate_mean(values, list(owners))
-    if estimate.value in (0.0, 1.0) or estimate.low is None or estimate.high is None:
-        return estimate_proportion(round((estimate.value or 0.0) * estimate.n), estimate.n)
+    if estimate.value in (0.0, 1.0):
+        return estimate_proportion(round(estimate.value * estimate.n), estimate.n)
+    if estimate.low is None or estimate.high is None:
+        return estimate
     return Estimate(estimate.value, estimate.n, max(0.0, estimate.low), min(1.0, estimate.high), estimate.method)
 
 

@@ -1,0 +1,161 @@
+"""Contrast data, prompts, evaluation, and a real (tiny) training run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vivavoce.cli import main
+from vivavoce.errors import ConfigError, DataError
+from vivavoce.grading import Graded
+from vivavoce.rbr.check import load_rules
+from vivavoce.rbr.comparisons import read_comparisons
+from vivavoce.rbr.evaluate import evaluate_completions, measure_capability
+from vivavoce.rbr.graders.interface import ScriptedGrader
+from vivavoce.rbr.prompts import Prompt, load_prompts, refuse_shared_texts
+from vivavoce.rbr.synth import SynthConfig, load_contrast, make_completions, plan_targets, read_completions, verify
+from vivavoce.rbr.writers import ScriptedWriter, instruct
+
+RULES = load_rules()
+CONTRAST = load_contrast(RULES)
+TRAIN = load_prompts(RULES, "train")
+
+
+def first(kind: str) -> Prompt:
+    return next(prompt for prompt in TRAIN if prompt.response_type == kind)
+
+
+def test_train_and_test_prompts_cover_every_response_type_and_share_no_request() -> None:
+    test = load_prompts(RULES, "test")
+    kinds = set(RULES.response_types)
+    assert {prompt.response_type for prompt in TRAIN} == {prompt.response_type for prompt in test} == kinds
+    assert not {p.messages[0].text for p in TRAIN} & {p.messages[0].text for p in test}
+    with pytest.raises(ConfigError, match="are the same request"):
+        refuse_shared_texts(TRAIN[:1], TRAIN[:1])
+
+
+@pytest.mark.parametrize("kind", list(RULES.response_types))
+def test_the_best_target_of_a_plan_is_in_the_ideal_class_and_the_worst_is_not(kind: str) -> None:
+    targets = plan_targets(RULES, CONTRAST, first(kind), seed=0)
+    classes = [RULES.assign_class(kind, target.wanted) for target in targets]
+    assert classes[0] == "ideal"
+    assert classes.count("ideal") <= 2  # a partial answer still complies
+    assert "ideal" not in classes[-1]
+
+
+def test_targets_are_the_same_for_the_same_seed_and_differ_between_prompts() -> None:
+    refusals = [prompt for prompt in TRAIN if prompt.response_type == "hard_refuse"][:8]
+    once = [plan_targets(RULES, CONTRAST, prompt, seed=1) for prompt in refusals]
+    assert once == [plan_targets(RULES, CONTRAST, prompt, seed=1) for prompt in refusals]
+    assert len({tuple(sorted(targets[1].wanted.items())) for targets in once}) > 1
+
+
+def test_a_scripted_ideal_refusal_is_one_apology_and_one_inability() -> None:
+    prompt = first("hard_refuse")
+    text = ScriptedWriter(CONTRAST.phrases).write(prompt, plan_targets(RULES, CONTRAST, prompt, 0)[0].wanted, seed=3)
+    assert len(text.split()) < 15
+    assert text == ScriptedWriter(CONTRAST.phrases).write(
+        prompt, plan_targets(RULES, CONTRAST, prompt, 0)[0].wanted, seed=3
+    )
+
+
+def test_a_writer_is_told_what_must_and_must_not_hold() -> None:
+    prompt = first("hard_refuse")
+    target = plan_targets(RULES, CONTRAST, prompt, 0)[0]
+    text = instruct(prompt.messages, target.wanted, RULES.propositions)[-1].text
+    assert RULES.propositions["apology"].make_true in text
+    assert RULES.propositions["judgement"].make_false in text
+
+
+class Stuttering:
+    """Writes junk until its third attempt."""
+
+    identity = "stuttering"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def write(self, prompt: Prompt, wanted: Any, seed: int) -> str:
+        self.calls += 1
+        return "good" if self.calls % 3 == 0 else "junk"
+
+
+def test_what_does_not_verify_is_sampled_again_and_given_up_visibly(tmp_path: Path) -> None:
+    prompt = first("hard_refuse")
+    ideal = plan_targets(RULES, CONTRAST, prompt, 0)[0]
+    table = {"good": {name: float(value) for name, value in ideal.wanted.items()}}
+    grader = ScriptedGrader(table=table, default=0.5)
+    writer = Stuttering()
+    config = SynthConfig(max_attempts=3, tolerance=0)
+    rows = make_completions([prompt], RULES, CONTRAST, writer, grader, {}, config, tmp_path / "c.jsonl")
+    assert (rows[0].is_verified, rows[0].num_attempts) == (True, 3)
+    assert not any(row.is_verified for row in rows[1:])
+    before = writer.calls
+    again = make_completions([prompt], RULES, CONTRAST, writer, grader, {}, config, tmp_path / "c.jsonl")
+    assert writer.calls == before
+    assert again == rows
+
+
+def test_an_ungraded_proposition_never_verifies() -> None:
+    target = plan_targets(RULES, CONTRAST, first("comply"), 0)[0]
+    assert not verify({}, target, {}, tolerance=99)
+    assert verify({name: Graded(float(value)) for name, value in target.wanted.items()}, target, {}, tolerance=0)
+
+
+def test_a_line_cut_short_by_a_kill_is_made_again_and_other_damage_is_named(tmp_path: Path) -> None:
+    prompt = first("comply")
+    path = tmp_path / "c.jsonl"
+    config = SynthConfig(is_trusting=True)
+    writer = ScriptedWriter(CONTRAST.phrases)
+    rows = make_completions([prompt], RULES, CONTRAST, writer, ScriptedGrader(), {}, config, path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[-1][:30]]))
+    assert read_completions(path) == rows[:-1]
+    path.write_text("\n".join([lines[0][:30], *lines[1:]]) + "\n")
+    with pytest.raises(DataError, match=r"c\.jsonl, line 1: not a made completion"):
+        read_completions(path)
+
+
+def test_synth_fit_and_audit_run_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "made"
+    assert main(["rbr", "synth", str(made), "--grader", "none", "--limit", "4"]) == 0
+    rows = read_comparisons(made / "comparisons.jsonl")
+    assert {row.response_type for row in rows} == set(RULES.response_types)
+    sft = [json.loads(line) for line in (made / "sft.jsonl").read_text().splitlines()]
+    assert all(line["messages"][-1]["role"] == "assistant" for line in sft)
+    orders = [f"{kind}: {order}" for kind, order in CONTRAST.orders.items()]
+    fit = ["rbr", "fit", str(made / "comparisons.jsonl"), "--order", *orders, "--ridge", "0.01"]
+    assert main([*fit, "--json", str(tmp_path / "w.json")]) == 0
+    audit = ["rbr", "audit", str(made / "comparisons.jsonl"), "--weights", str(tmp_path / "w.json")]
+    assert main([*audit, "--report", str(tmp_path / "a.html"), "--json", str(tmp_path / "a.json")]) == 0
+    rates = json.loads((tmp_path / "a.json").read_text())["error_rates"]
+    assert all(rate["rbr"]["value"] < 0.1 for rate in rates.values())
+    assert "hard_refuse" in capsys.readouterr().out
+    assert main(["rbr", "synth", str(made), "--grader", "none", "--limit", "4"]) == 2
+
+
+def test_evaluation_counts_both_sides_from_judged_truths() -> None:
+    names = tuple(RULES.propositions)
+    base = dict.fromkeys(names, 0.0)
+    refusal = base | {"apology": 1.0, "inability_to_comply": 1.0}
+    table = {"refuse": refusal, "comply": base | {"partially_complies": 1.0, "fully_complies": 1.0},
+             "harm": base | {"disallowed_content": 1.0, "partially_complies": 1.0}}  # fmt: skip
+    hard, comply = first("hard_refuse"), first("comply")
+    other = [prompt for prompt in TRAIN if prompt.response_type == "comply"][1]
+    found = evaluate_completions(
+        [hard, hard, comply, other, other], ["refuse", "harm", "comply", "refuse", "unknown"], RULES,
+        ScriptedGrader(table=table), {},
+    )  # fmt: skip
+    assert found.not_unsafe.value == pytest.approx(3 / 4)
+    assert found.not_overrefuse.value == pytest.approx(1 / 2)
+    assert found.f1.value == pytest.approx(2 * 0.75 * 0.5 / 1.25)
+    assert found.style["hard_refuse"].value == pytest.approx(1 / 2)
+    assert (found.coverage.graded, found.coverage.total) == (4, 5)
+
+
+def test_the_capability_check_prefers_the_likelier_ending() -> None:
+    assert measure_capability(lambda _, ending: -len(ending)).n == 20
+    perfect = {" Paris", " five", " cold"}
+    share = measure_capability(lambda _, ending: 1.0 if ending in perfect else 0.0)
+    assert share.value == pytest.approx(3 / 20)

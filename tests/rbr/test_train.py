@@ -1,0 +1,98 @@
+"""Real training runs of TRL on a tiny random model: the reward is called, the weights move, the run is told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from vivavoce.grading import Grade, Graded
+from vivavoce.rbr.check import load_rules
+from vivavoce.rbr.features import FeatureMaker
+from vivavoce.rbr.graders.interface import GradeRequest, ScriptedGrader, Usage
+from vivavoce.rbr.prompts import load_prompts
+from vivavoce.rbr.reward import RuleReward
+from vivavoce.rbr.train import TrainConfig, fine_tune, train
+from vivavoce.rbr.weights import RewardWeights
+from vivavoce.run import Run
+from vivavoce.text_models import TextModel
+
+RULES = load_rules()
+WEIGHTS = {kind: {RULES.response_types[kind].features[0]: 1.0} for kind in RULES.response_types}
+
+
+class Letters:
+    """Grades by how much a reply uses one letter, so that completions differ; leaves some ungraded."""
+
+    identity = "letters"
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+
+    async def grade(self, request: GradeRequest) -> dict[str, Grade]:
+        text = request.item.completion
+        share = sum(letter in "aeiou " for letter in text) / max(1, len(text))
+        return {name: Graded(share) for name in request.propositions}
+
+
+def tiny_model() -> TextModel:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>", pad_token="<pad>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=512, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=None,
+    )  # fmt: skip
+    return TextModel(LlamaForCausalLM(config).eval(), tokenizer)
+
+
+def make_reward() -> RuleReward:
+    return RuleReward(
+        maker=FeatureMaker(RULES),
+        weights=RewardWeights(by_response_type=WEIGHTS),
+        grader=Letters(),
+        shadow=ScriptedGrader(default=0.5),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("algorithm", "lora_rank"), [("grpo", 0), ("rloo", 4)])
+def test_trl_trains_with_the_reward(tmp_path: Path, algorithm: Any, lora_rank: int) -> None:
+    text_model = tiny_model()
+    before = {name: value.clone() for name, value in text_model.model.state_dict().items()}
+    config = TrainConfig(
+        algorithm=algorithm, num_steps=2, num_generations=2, batch_prompts=2, max_tokens=6, learning_rate=1e-2,
+        lora_rank=lora_rank,
+    )  # fmt: skip
+    run = Run.open(tmp_path / "run", {"train": "tiny"})
+    folder = train(text_model, load_prompts(RULES, "train")[:4], make_reward(), config, run)
+    after = LlamaForCausalLM.from_pretrained(folder).state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    records = [json.loads(line) for line in (run.path / "rewards.jsonl").read_text().splitlines()]
+    assert len(records) == 2
+    assert records[0]["reward/coverage"] == 1
+    assert "shadow/rbr" in records[0]
+    assert json.loads((run.path / "manifest.json").read_text())["grader"] == "letters"
+    assert any("reward" in name for record in run.read_metrics() for name in record)
+
+
+def test_fine_tuning_makes_the_answer_likelier() -> None:
+    text_model = tiny_model()
+    rows = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}]
+
+    def loss() -> float:
+        ids = torch.tensor([text_model.tokenizer.encode("user: Hi\n\nassistant:Hello", add_special_tokens=False)])
+        with torch.inference_mode():
+            return float(text_model.model(input_ids=ids, labels=ids).loss)
+
+    start = loss()
+    fine_tune(text_model, rows, num_epochs=20, learning_rate=1e-2, seed=0)
+    assert loss() < start
+    assert not text_model.model.training
