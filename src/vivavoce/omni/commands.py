@@ -19,4 +19,17 @@ COMMANDS: dict[str, Command] = {
     ),
     "eval images": Command("vivavoce.omni.images.image_command:eval_command", "measure an image tokenizer"),
     "eval judge": Command("vivavoce.omni.judges.judge_command:eval_command", "measure the judge of drawings"),
+    "eval matrix": Command(
+        "vivavoce.omni.evals.eval_command:matrix", "score every mix of inputs against every mix of outputs", "judges"
+    ),
+    "eval speech": Command(
+        "vivavoce.omni.evals.eval_command:speech", "word error rates of hearing and speaking", "judges"
+    ),
+    "eval duplex": Command("vivavoce.omni.evals.eval_command:duplex", "turn-taking in live talk"),
+    "eval manners": Command(
+        "vivavoce.omni.evals.eval_command:manners", "declining what it must, answering what it may"
+    ),
+    "ask": Command("vivavoce.omni.ask_command:ask", "ask once, in any mix of text, sound, picture and film"),
+    "talk": Command("vivavoce.omni.ask_command:talk", "ask a recorded spoken question and hear the answer"),
+    "bench clock": Command("vivavoce.omni.clock_command:bench_clock", "time one clock step, samples in to samples out"),
 }

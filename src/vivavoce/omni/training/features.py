@@ -6,6 +6,7 @@ few takes: clean, and spoiled by different seeds. Steady noise and gain are adde
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -75,6 +76,15 @@ def _codes_of(source: Shards, numbers: Iterable[int], codec: Codec) -> Iterator[
         mel = torch.from_numpy(log_mel(item.array.astype(np.float32) / 32767, CODEC_MEL))
         codes = codec.encode(mel[None])[0].numpy().astype(np.int16)
         yield codes, {"text": item.about["text"], "voice": item.about["voice"]}
+
+
+def digest_codes(codec: Codec) -> str:
+    """Digest of what decides the codes: the encoder. The decoder may go on training."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(codec.encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.float().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 class PreparedSounds:

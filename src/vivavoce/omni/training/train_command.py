@@ -26,7 +26,7 @@ from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.losses import LossWeights
 from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.batches import BatchConfig, StepBatches
-from vivavoce.omni.training.features import PreparedSounds, prepare_codes, prepare_mels
+from vivavoce.omni.training.features import PreparedSounds, digest_codes, prepare_codes, prepare_mels
 from vivavoce.omni.training.held_out import make_held_out, measure_held_out
 from vivavoce.omni.training.loop import LoopConfig, load_weights
 from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
@@ -100,7 +100,7 @@ def train(
 def _train(run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: Path, place: Place) -> None:
     shape = PRESETS[config.preset]()
     speech, pictures = _find_codec(codec), _find_pictures(images)
-    sounds = _prepare(data, codec, speech)
+    sounds = _prepare(data, speech)
     vocabulary = _find_vocabulary(run.path, config, shape.num_text_ids, shape.num_image_codes)
     maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(pictures))
     mix = _read_mix(config.mix)
@@ -130,7 +130,7 @@ def _train(run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: P
         logging.info("checkpoint written to %s", run.path / "checkpoint")
 
 
-def _prepare(data: Path, codec_folder: Path, codec: Codec | None) -> PreparedSounds:
+def _prepare(data: Path, codec: Codec | None) -> PreparedSounds:
     """Mels of data/user*, and codes of data/own* once there is a codec."""
     if not list(data.glob("*/part-*.jsonl")):
         raise ConfigError(f"{data} holds no renderings; make some: viva data render {data / 'user'}")
@@ -140,9 +140,8 @@ def _prepare(data: Path, codec_folder: Path, codec: Codec | None) -> PreparedSou
         for done, total in prepare_mels(folder, mels[-1]):
             logging.debug("mels of %s: part %d of %d", folder.name, done, total)
     if codec is not None:
-        digest = digest_file(codec_folder / "codec.safetensors")[:12]
         for folder in sorted(path for path in data.glob("own*") if list(path.glob("part-*.jsonl"))):
-            codes.append(data / f"codes-{digest}" / folder.name)
+            codes.append(data / f"codes-{digest_codes(codec)}" / folder.name)
             for done, total in prepare_codes(folder, codes[-1], codec):
                 logging.debug("codes of %s: part %d of %d", folder.name, done, total)
     return PreparedSounds(mels, codes)
@@ -214,8 +213,11 @@ def _find_weights(folder: Path) -> Path:
 def _digest_data(data: Path, codec: Path, images: Path) -> str:
     """Of what the rows are made of: the list of renderings and the two tokenizers."""
     plans = sorted(str(path.relative_to(data)) + digest_file(path) for path in data.glob("*/plan.json"))
-    weights = [path for path in (codec / "codec.safetensors", images / IMAGE_WEIGHTS) if path.exists()]
-    return digest_json([*plans, *map(digest_file, weights)])[:16]
+    if (codec / "codec.json").exists():
+        plans.append(digest_codes(load_codec(codec)))
+    if (images / IMAGE_WEIGHTS).exists():
+        plans.append(digest_file(images / IMAGE_WEIGHTS))
+    return digest_json(plans)[:16]
 
 
 def _read_mix(text: str) -> dict[str, float]:
