@@ -23,11 +23,18 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
 ]
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream "
-    "--autoplay-policy=no-user-gesture-required"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +112,9 @@ def test_everything_can_be_reached_and_done_by_keyboard(page):
     seen = set()
     for _ in range(16):
         page.keyboard.press("Tab")
-        seen.add(page.evaluate("document.activeElement.id || document.activeElement.name || document.activeElement.tagName"))
+        seen.add(
+            page.evaluate("document.activeElement.id || document.activeElement.name || document.activeElement.tagName")
+        )
     assert {"log", "talk", "mode", "eagerness", "text", "file", "spoken"} <= seen
     page.get_by_label("only while Talk").check()
     page.locator("#talk").focus()
@@ -145,5 +154,11 @@ def test_a_refused_microphone_is_explained_and_typing_still_works(browser, addre
 
 def test_controls_have_names_and_states_are_announced(page):
     tree = page.locator("body").aria_snapshot()
-    for words in ('button "Talk"', 'meter "Microphone level"', "status: Ready", 'textbox "Message"', 'list "What was said"'):
+    for words in (
+        'button "Talk"',
+        'meter "Microphone level"',
+        "status: Ready",
+        'textbox "Message"',
+        'list "What was said"',
+    ):
         assert words in tree, tree

@@ -36,6 +36,7 @@ class SessionGuards:
         self._utterance: UtteranceVoice | None = None
         self._number = 0
         self._user_text = ""
+        self._is_over = False
 
     @property
     def is_pending(self) -> bool:
@@ -49,6 +50,7 @@ class SessionGuards:
     def start_utterance(self) -> None:
         """The model begins to speak or write; findings about the one before no longer matter."""
         self._number += 1
+        self._is_over = False
         if self._guards.voice is not None:
             self._utterance = UtteranceVoice(self._guards.voice_settings)
 
@@ -70,14 +72,15 @@ class SessionGuards:
 
     def end_utterance(self) -> None:
         """No more speech will come; what is held is still judged."""
+        self._is_over = True
         if self._utterance is not None and self._holds:
             self._look(self._utterance.end())
 
     def release(self) -> list[np.ndarray]:
-        """Held speech that has passed meanwhile; all of it, once nothing is being judged."""
+        """Held speech that has passed meanwhile; all of it, once the utterance is over and nothing is being judged."""
         if self._utterance is None or not self._holds:
             return []
-        return self._utterance.release(everything=not self._pending)
+        return self._utterance.release(everything=self._is_over and not self._pending)
 
     def poll(self) -> Finding | None:
         """The first finding that has come in about this utterance or the user's words."""
