@@ -15,9 +15,10 @@ from inspect_ai.solver import TaskState
 from vivavoce.card.evaluation import Item, Reply
 from vivavoce.card.graders.opinions import collect_opinions
 from vivavoce.card.solvers import read_sounds, read_texts
-from vivavoce.card.speech import Studio, count_word_errors, open_studio, split_words
+from vivavoce.card.speech import Studio, open_studio, split_words
 from vivavoce.errors import VivaError
 from vivavoce.grading import Grade, Graded, Ungraded
+from vivavoce.omni.judges.words import count_errors
 from vivavoce.stats import estimate_mean, estimate_proportion
 
 
@@ -107,7 +108,7 @@ def describe_reply(reply: Reply) -> dict[str, Any]:
     """What the card keeps of an answer beside its grade: reading, word errors, seconds."""
     facts: dict[str, Any] = {}
     if reply.heard is not None and reply.texts and reply.texts[-1].strip():
-        errors, words = count_word_errors(reply.texts[-1], reply.heard)
+        errors, words = count_errors(reply.texts[-1], reply.heard)
         facts["output_check"] = {"heard": reply.heard, "errors": errors, "words": words}
     if reply.audios:
         facts["output_s"] = round(sum(audio.duration_s for audio in reply.audios), 3)

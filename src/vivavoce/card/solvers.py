@@ -18,10 +18,11 @@ from vivavoce.card.graders.opinions import find_role
 from vivavoce.card.media_store import MediaStore
 from vivavoce.card.perturb import make_sound, perturb
 from vivavoce.card.providers.answering import read_reason
-from vivavoce.card.speech import MAX_INPUT_WER, Studio, count_word_errors, open_studio
+from vivavoce.card.speech import MAX_INPUT_WER, Studio, open_studio
 from vivavoce.content import Audio, Message
 from vivavoce.content_formats import to_inspect
 from vivavoce.errors import DataError, VivaError
+from vivavoce.omni.judges.words import count_errors
 
 AUDIO_VOICE = "alloy"
 """Name of the preset voice asked of servers; providers may map or ignore it."""
@@ -133,7 +134,7 @@ def _note_fidelity(state: TaskState, prompt: str, spoken: Audio, studio: Studio)
     heard = studio.recognise(spoken)
     if heard is None:
         return
-    errors, words = count_word_errors(prompt, heard)
+    errors, words = count_errors(prompt, heard)
     note = {"heard": heard, "errors": errors, "words": words, "flagged": bool(words and errors / words > MAX_INPUT_WER)}
     state.metadata.setdefault("input_checks", []).append(note)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from vivavoce.content import Audio
 from vivavoce.errors import ConfigError, VivaError
+from vivavoce.omni.judges.words import count_errors
 
 INPUT_RATE_HZ = 16_000
 MAX_INPUT_WER = 0.34
@@ -152,23 +153,9 @@ def _say_number(digits: str) -> list[str]:
     return [digits]
 
 
-def count_word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """(word errors, words of the reference) after normalisation; compounds count as right joined or apart."""
-    right, said = split_words(reference), split_words(hypothesis)
-    if "".join(right) == "".join(said):
-        return 0, len(right)
-    previous = list(range(len(said) + 1))
-    for row, word in enumerate(right, start=1):
-        current = [row]
-        for column, other in enumerate(said, start=1):
-            current.append(min(previous[column] + 1, current[-1] + 1, previous[column - 1] + (word != other)))
-        previous = current
-    return previous[-1], len(right)
-
-
 def measure_wer(reference: str, hypothesis: str) -> float | None:
     """Word error rate of one utterance, or None where the reference has no word."""
-    errors, words = count_word_errors(reference, hypothesis)
+    errors, words = count_errors(reference, hypothesis)
     return errors / words if words else None
 
 
