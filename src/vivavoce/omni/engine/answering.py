@@ -36,6 +36,8 @@ PATIENCE_STEPS = 12
 MAX_LIVE_STEPS = 400
 """Clock steps of an answer, in all: a little over the longest utterance."""
 MAX_TEXT_TOKENS = 256
+MIN_SIDE_PIXELS = 8
+"""Smaller pictures show nothing that could be asked about. chosen: one patch."""
 TRIM_DB = 40.0
 """Ends of a recording this far below its loudest 20 ms count as silence."""
 TRIM_MARGIN_S = 0.05
@@ -238,6 +240,14 @@ def check_request(request: AnswerRequest) -> None:
         raise DataError(f"outputs are {sorted(request.outputs)}; give one or more of text, audio, image")
     if not messages[-1].parts:
         raise DataError("the last message is empty; give text, sound, a picture or a film")
+    for part in (part for message in messages for part in message.parts):
+        shape = (
+            part.pixels.shape if isinstance(part, Image) else part.frames.shape[1:] if isinstance(part, Video) else None
+        )
+        if shape is not None and min(shape[:2]) < MIN_SIDE_PIXELS:
+            raise DataError(
+                f"picture is {shape[1]} x {shape[0]} pixels; need at least {MIN_SIDE_PIXELS} a side; give a larger one"
+            )
     if request.task == "transcribe" and not has_sound(messages[-1]):
         raise DataError("nothing to transcribe: the last message holds no sound; add some")
     if request.task in ("read", "draw") and not messages[-1].text:

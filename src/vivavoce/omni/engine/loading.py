@@ -14,7 +14,7 @@ from vivavoce.omni.engine.generation import CONTEXT_STEPS, Generation
 from vivavoce.omni.engine.onnx_backend import build_cached
 from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.torch_backend import TorchBackend
-from vivavoce.omni.engine.voice import CodecVoice, Painter, TokenizerPainter, Voice
+from vivavoce.omni.engine.voice import Painter, TokenizerPainter, Voice, make_voice
 from vivavoce.omni.layout import RowWriter
 
 logger = logging.getLogger(__name__)
@@ -33,10 +33,10 @@ def make_engine(
     """A live engine for a loaded checkpoint."""
     writer = RowWriter(checkpoint.vocabulary, checkpoint.model.config)
     context_steps = min(CONTEXT_STEPS, int(checkpoint.model.config.max_position_embeddings))
-    generation = Generation(
-        make_backend(checkpoint, backend), checkpoint.vocabulary, sampling=sampling, context_steps=context_steps
-    )
-    voice: Voice | None = None if checkpoint.codec is None else CodecVoice(checkpoint.codec)
+    arithmetic = make_backend(checkpoint, backend)
+    generation = Generation(arithmetic, checkpoint.vocabulary, sampling=sampling, context_steps=context_steps)
+    is_onnx = arithmetic.name.startswith("onnx")
+    voice: Voice | None = None if checkpoint.codec is None else make_voice(checkpoint.codec, is_onnx=is_onnx)
     painter: Painter | None = None if checkpoint.images is None else TokenizerPainter(checkpoint.images)
     return OmniEngine(generation, writer, voice=voice, painter=painter, model_name=checkpoint.name, num_slots=num_slots)
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from vivavoce.assets import cache_folder
 from vivavoce.content import Image
+from vivavoce.files import digest_json
+from vivavoce.omni.codec.export import OnnxDecoder, export_decoder
 from vivavoce.omni.codec.network import Codec
+from vivavoce.omni.codec.streaming import StreamingDecoder
 from vivavoce.omni.images.network import ImageTokenizer
+
+logger = logging.getLogger(__name__)
 
 
 class Voice(Protocol):
@@ -34,22 +43,52 @@ class Painter(Protocol):
 
 
 class CodecVoice:
-    """A `Voice` by the codec in PyTorch."""
+    """A `Voice` by one of the codec's streaming decoders. push: codes [T, K] int64 to samples; its state is replaced by
+    each push, never written into, so that a shallow copy of the decoder is a snapshot."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec.eval()
+    def __init__(self, decoder: Any, push: Callable[[Any, np.ndarray], np.ndarray]) -> None:
+        self._decoder, self._push = decoder, push
 
-    @torch.inference_mode()
     def start(self) -> Any:
         """Silence."""
-        return self._codec.decoder.make_state(1)
+        decoder = copy.copy(self._decoder)
+        decoder.reset()
+        return decoder
 
-    @torch.inference_mode()
     def decode(self, codes: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         """Samples and the new state."""
-        latent = self._codec.quantizer.decode(torch.from_numpy(np.asarray(codes, np.int64))[None])
-        samples, state = self._codec.decoder.step(latent, state)
-        return samples[0].numpy(), state
+        decoder = copy.copy(state)
+        return self._push(decoder, np.asarray(codes, np.int64)), decoder
+
+
+def make_torch_voice(codec: Codec) -> CodecVoice:
+    """The codec's decoder in PyTorch."""
+    return CodecVoice(StreamingDecoder(codec.eval()), lambda decoder, codes: decoder.push(torch.from_numpy(codes)))
+
+
+def make_onnx_voice(codec: Codec) -> CodecVoice:
+    """The codec's decoder in ONNX Runtime; exported once and kept beside the engines. Needs onnx and onnxscript."""
+    path = cache_folder() / "engines" / f"voice-{digest_codec(codec)}.onnx"
+    if not path.exists():
+        logger.info("exporting the voice to %s, once", path)
+        export_decoder(codec, path)
+    return CodecVoice(OnnxDecoder(path), lambda decoder, codes: decoder.push(codes))
+
+
+def make_voice(codec: Codec, *, is_onnx: bool) -> CodecVoice:
+    """ONNX if wanted and its export is possible (or done before), else PyTorch."""
+    if is_onnx:
+        path = cache_folder() / "engines" / f"voice-{digest_codec(codec)}.onnx"
+        if path.exists() or (find_spec("onnx") and find_spec("onnxscript")):
+            return make_onnx_voice(codec)
+    return make_torch_voice(codec)
+
+
+def digest_codec(codec: Codec) -> str:
+    """Short digest of a decoder's weights."""
+    sums = {name: tensor.double().sum().item() for name, tensor in codec.decoder.state_dict().items()}
+    squares = {name: tensor.double().square().sum().item() for name, tensor in codec.decoder.state_dict().items()}
+    return digest_json([sums, squares, str(codec.config)])[:16]
 
 
 class TokenizerPainter:
