@@ -19,7 +19,7 @@ from vivavoce.critique.study.accounts import invite
 from vivavoce.critique.study.demo import add_demo, make_demo_plan
 from vivavoce.critique.study.export import EXPORTS
 from vivavoce.critique.study.materials import create_study, find_study
-from vivavoce.critique.study.tables import Finding, SignIn
+from vivavoce.critique.study.tables import Finding, Person, SignIn
 from vivavoce.critique.study.web.app import make_app
 
 
@@ -47,11 +47,15 @@ class Visitor:
         return {**json.loads(re.findall(r'id="data">(.*?)</script>', page.text, re.S)[0]), "html": page.text}
 
     def call(self, data: dict[str, Any], what: str, **values: Any) -> Any:
-        return self.client.post(f"/api/item/{data['id']}/{what}", json={"lock": data["lock"], **values}, headers={"X-CSRF": self.csrf})
+        return self.client.post(
+            f"/api/item/{data['id']}/{what}", json={"lock": data["lock"], **values}, headers={"X-CSRF": self.csrf}
+        )
 
 
 def make_body(*texts: str, **more: Any) -> dict[str, Any]:
-    flaws = [{"uid": f"uid-{n:05d}", "text": text, "category": "accuracy", "severity": 2} for n, text in enumerate(texts)]
+    flaws = [
+        {"uid": f"uid-{n:05d}", "text": text, "category": "accuracy", "severity": 2} for n, text in enumerate(texts)
+    ]
     return {"flaws": flaws, "rating": 4, "has_no_flaws": not flaws, **more}
 
 
@@ -120,7 +124,7 @@ def test_the_page_tells_no_author_no_arm_and_no_decoy(visit: Any, sqlite_store: 
         person.call(data, "submit", base_version=0, body=make_body())
     with sqlite_store.session() as session:
         rows = EXPORTS["assignments"](session, find_study(session, "demo"))
-    assert {row["arm"] for row in rows} >= {"none", "model"}
+    assert len({row["arm"] for row in rows}) >= 2
 
 
 def test_a_signed_out_page_is_told_so_and_the_draft_comes_back(visit: Any, sqlite_store: Store) -> None:
@@ -230,7 +234,9 @@ def test_a_second_rater_sees_no_labeller_and_no_arm_and_counts_once(visit: Any, 
         labeller.call(labeller.take(), "submit", base_version=0, body=make_body("a real flaw"))
     page = rater.post("/check/next")
     assert "a real flaw" in page.text
-    assert "L0" not in re.sub(r"<header.*?</header>", "", page.text, flags=re.S)
+    with sqlite_store.session() as session:
+        keys = session.scalars(select(Person.key).where(Person.role == "labeller")).all()
+    assert not [key for key in keys if key in page.text]
     path = str(page.url).removeprefix("http://127.0.0.1:8040")
     incomplete = rater.post(path, verdict="valid")
     assert (incomplete.status_code, "Choose how serious" in incomplete.text) == (422, True)
@@ -264,7 +270,9 @@ def test_exports_hold_each_thing_once_and_the_release_format_loads_again(
         if name == "critiques":
             (tmp_path / "critiques.jsonl").write_text("\n".join(map(json.dumps, rows)))
     helpful = [json.loads(line) for line in admin.get("/admin/export/helpfulness.jsonl").text.splitlines()]
-    assert {one["feedback"]["helpful"] for row in helpful for one in row["data"]["questions"][0]["answers"][0]["critiques"]} == {True, False}
+    assert {
+        one["feedback"]["helpful"] for row in helpful for one in row["data"]["questions"][0]["answers"][0]["critiques"]
+    } == {True, False}
     with open_sqlite("fresh") as fresh:
         report = import_path(fresh, "openai_release", tmp_path / "critiques.jsonl")
     assert report.refused == []
@@ -288,7 +296,10 @@ def test_the_administrator_sees_power_but_no_outcome_by_arm(visit: Any) -> None:
     page = admin.get("/admin").text
     assert "hits_model" in page
     assert "flaws per answer: 1" in page
-    assert admin.client.post("/admin/invite", data={"csrf": _csrf(page), "role": "labeller", "days": "400"}).status_code == 422
+    assert (
+        admin.client.post("/admin/invite", data={"csrf": _csrf(page), "role": "labeller", "days": "400"}).status_code
+        == 422
+    )
     invited = admin.client.post("/admin/invite", data={"csrf": _csrf(page), "role": "labeller", "days": "3"})
     assert re.search(r"http://127\.0\.0\.1:8040/enter/[\w-]{40,}", invited.text)
 
@@ -313,7 +324,9 @@ def test_a_picture_is_shown_and_its_regions_come_back(
         question = add(session, Question(key="draw", created_by="t", passage_id=passage.id, text="Draw it."))
         add(session, Answer(key="drawn", created_by="t", question_id=question.id, author_kind="model", author="m", modality="image",
                             media_path="answer.png", width=60, height=40))  # fmt: skip
-        plan = shrink_plan(name="pictures", kinds={"model": 1}, hypotheses=[], decoys=0, arms=[{"name": "none", "assistance": "none"}])
+        plan = shrink_plan(
+            name="pictures", kinds={"model": 1}, hypotheses=[], decoys=0, arms=[{"name": "none", "assistance": "none"}]
+        )
         study = create_study(session, plan, answer_keys=["drawn"]).study
         _, token = invite(session, study, role="labeller")
     person = Visitor(app, token)

@@ -127,7 +127,16 @@ def serve(
         print(f"serving on http://{host}:{port}; stop with Ctrl+C", flush=True)
         app = make_app(opened, media_dir=media, is_https=https)
         # the address of a personal link is a secret, so requests are not logged
-        uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", timeout_graceful_shutdown=5)
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            access_log=False,
+            log_level="warning",
+            # chosen: well above 50 labellers with a few connections each; beyond it pages get 503 and try again
+            limit_concurrency=400,
+            timeout_graceful_shutdown=5,
+        )
 
 
 def export(*, study: str, out: Path, store: str = _STORE) -> None:

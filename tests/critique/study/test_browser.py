@@ -1,0 +1,318 @@
+"""The pages in headless Chromium, against a real server: two labellers at once, the keyboard alone, and kill -9."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from vivavoce.critique.store import Critique, Store, open_store, utc_now
+from vivavoce.critique.study.accounts import invite
+from vivavoce.critique.study.demo import add_demo, make_demo_plan
+from vivavoce.critique.study.materials import create_study, find_study
+from vivavoce.critique.study.tables import Assignment, Draft, Finding, Person, SignIn
+
+CHROMIUM = Path("/usr/bin/chromium")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed (Debian: chromium)"),
+]
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATIENCE_MS = 60_000
+
+
+class Server:
+    """`viva study serve` on a free loopback port, with the demo study; it can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "study.db"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.base = f"http://127.0.0.1:{self.port}"
+        with open_store(self.path) as store, store.session() as session:
+            create_study(session, make_demo_plan(), answer_keys=add_demo(session))
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Run it and wait until it answers."""
+        command = [
+            sys.executable,
+            "-m",
+            "vivavoce.cli",
+            "study",
+            "serve",
+            "--store",
+            str(self.path),
+            "--port",
+            str(self.port),
+        ]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{self.base}/health", timeout=5).close()
+                return self.process
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("the server did not start within a minute")
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def link(self, role: str = "labeller") -> str:
+        """A new person's link."""
+        with open_store(self.path) as store, store.session() as session:
+            return f"{self.base}/enter/{invite(session, find_study(session, 'demo'), role=role)[1]}"
+
+    def store(self) -> Store:
+        """The study's store."""
+        return open_store(self.path)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    started = Server(tmp_path)
+    yield started
+    started.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[[], Any]]:
+    """A page of its own browser profile; an error in a script fails the test."""
+    contexts, errors = [], []
+
+    def make() -> Any:
+        context = browser.new_context(viewport={"width": 1280, "height": 860})
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def enter(page: Any, link: str) -> None:
+    page.goto(link)
+    page.keyboard.press("Enter")  # Start has the focus
+    page.wait_for_url("**/consent")
+    page.check("input[name=agree]")
+    page.click("text=Go on")
+    page.wait_for_url("**/work")
+
+
+def take(page: Any) -> None:
+    page.click("main form button.primary >> nth=0")
+    page.wait_for_url("**/item/*")
+    page.wait_for_selector("html[data-ready=yes]")
+
+
+def write_flaw(page: Any, text: str) -> None:
+    page.fill("#flaw-text", text)
+    page.check("#categories input[value=accuracy]")
+    page.check("#severities input[value='3']")
+    page.click("#add")
+
+
+def wait_until_saved(page: Any) -> None:
+    page.wait_for_function("document.getElementById('saved').textContent.startsWith('Saved')")
+
+
+def hand_in(page: Any) -> None:
+    page.check("#rating input[value='5']")
+    page.click("#submit")
+    page.wait_for_url("**/work?notice=done")
+
+
+def tab_to(page: Any, selector: str) -> None:
+    """Press Tab until the element has the focus, as someone without a mouse does."""
+    for _ in range(120):
+        if page.evaluate("(selector) => document.activeElement?.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never reaches {selector}")
+
+
+def test_two_labellers_at_once_do_not_see_or_disturb_each_other(server: Server, open_page: Any) -> None:
+    pages = [open_page(), open_page()]
+    for page in pages:
+        enter(page, server.link())
+    for number in range(2):
+        for page in pages:
+            take(page)
+        for name, page in zip("AB", pages):
+            write_flaw(page, f"{name} says {number}")
+        for name, page in zip("AB", pages):
+            assert page.locator("#flaws li").count() == 1
+            assert f"{name} says {number}" in page.inner_text("#flaws")
+            hand_in(page)
+    with server.store() as store, store.session() as session:
+        rows = session.execute(select(Person.key, Assignment.item_id, Critique.text).select_from(Finding)
+                               .join(Assignment, Finding.assignment_id == Assignment.id).join(Person, Assignment.person_id == Person.id)
+                               .join(Critique, Finding.critique_id == Critique.id)).all()  # fmt: skip
+    assert sorted(row.text for row in rows) == ["A says 0", "A says 1", "B says 0", "B says 1"]
+    assert len({(row.key, row.text[0]) for row in rows}) == 2
+
+
+def test_an_item_can_be_finished_with_the_keyboard_alone(server: Server, open_page: Any) -> None:
+    page = open_page()
+    page.goto(server.link())
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/consent")
+    tab_to(page, "input[name=agree]")
+    page.keyboard.press("Space")
+    tab_to(page, "main button.primary")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/work")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/item/*")
+    page.wait_for_selector("html[data-ready=yes]")
+    tab_to(page, "#answer .text")
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("x")  # no input goes into the text
+    page.keyboard.press("Enter")
+    first_letter = page.inner_text("#answer .text")[0]
+    assert f"answer: {first_letter}" in page.inner_text("#marks")
+    tab_to(page, "#flaw-text")
+    page.keyboard.type("Typed without a mouse")
+    tab_to(page, "#categories input")
+    page.keyboard.press("Space")
+    tab_to(page, "#severities input")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Control+Enter")
+    tab_to(page, "#rating input")
+    page.keyboard.press("ArrowRight")
+    tab_to(page, "#submit")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/work?notice=done")
+    with server.store() as store, store.session() as session:
+        critique = session.scalars(select(Critique).where(Critique.key.like("study/%"))).one()
+        assert (critique.text, critique.answer_spans) == (
+            "Typed without a mouse",
+            [{"kind": "text", "begin": 0, "end": 3}],
+        )
+
+
+def test_a_killed_server_loses_nothing_that_was_saved_and_the_page_goes_on(server: Server, open_page: Any) -> None:
+    page = open_page()
+    enter(page, server.link())
+    take(page)
+    write_flaw(page, "before the crash")
+    wait_until_saved(page)
+    server.kill()
+    page.fill("#flaw-text", "while it was down")
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert "kept in this browser" in page.inner_text("#trouble")
+    with server.store() as store, store.session() as session:
+        assert session.scalars(select(Draft.body)).all()[-1]["flaws"][0]["text"] == "before the crash"
+    server.start()
+    page.wait_for_selector("#trouble[hidden]", state="attached")
+    wait_until_saved(page)
+    with server.store() as store, store.session() as session:
+        assert (
+            session.scalars(select(Draft.body).order_by(Draft.version)).all()[-1]["editor"]["text"]
+            == "while it was down"
+        )
+
+
+def test_an_expired_session_keeps_what_was_typed_and_brings_it_back(server: Server, open_page: Any) -> None:
+    page, link = open_page(), server.link()
+    enter(page, link)
+    take(page)
+    write_flaw(page, "saved in time")
+    wait_until_saved(page)
+    with server.store() as store, store.session() as session:
+        session.execute(update(SignIn).values(expires_at=utc_now()))
+    page.fill("#flaw-text", "typed too late")
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert "You are signed out" in page.inner_text("#trouble")
+    page.goto(link)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/work")
+    take(page)
+    assert page.input_value("#flaw-text") == "typed too late"
+    assert page.inner_text("#flaws li p >> nth=0") == "saved in time"
+
+
+def test_the_older_of_two_tabs_can_take_over_with_everything(server: Server, open_page: Any) -> None:
+    old = open_page()
+    enter(old, server.link())
+    take(old)
+    new = old.context.new_page()
+    new.goto(old.url)
+    new.wait_for_selector("html[data-ready=yes]")
+    write_flaw(new, "from the new tab")
+    wait_until_saved(new)
+    old.fill("#flaw-text", "from the old tab")
+    old.wait_for_selector("#trouble:not([hidden])")
+    old.click("text=Take over here")
+    old.wait_for_selector("#flaws li")
+    assert old.inner_text("#flaws li > p") == "from the new tab"
+    assert old.input_value("#flaw-text") == "from the old tab"
+    write_flaw(old, "from the old tab")
+    hand_in(old)
+    with server.store() as store, store.session() as session:
+        assert len(session.scalars(select(Finding.id)).all()) == 2
+
+
+def test_going_back_after_handing_in_shows_that_it_is_finished(server: Server, open_page: Any) -> None:
+    page = open_page()
+    enter(page, server.link())
+    take(page)
+    page.check("#no-flaws")
+    address = page.url
+    hand_in(page)
+    page.go_back()
+    page.goto(address)
+    assert "counted once" in page.inner_text("main")
+    with server.store() as store, store.session() as session:
+        assert session.scalars(select(Assignment.state)).all() == ["submitted"]
+
+
+def test_offsets_count_characters_behind_an_emoji(server: Server, open_page: Any) -> None:
+    page = open_page()
+    page.goto(f"{server.base}/enter/none")
+    found = page.evaluate(
+        """async () => {
+          const { MarkedText } = await import("/static/marks.js");
+          const holder = document.createElement("div");
+          document.body.append(holder);
+          const marked = new MarkedText(holder, "\\u{1F33B} mill and \\u{1F33B} wheel", () => {});
+          const range = document.createRange();
+          range.setStart(marked.element.firstChild, 3);
+          range.setEnd(marked.element.firstChild, 7);
+          document.getSelection().removeAllRanges();
+          document.getSelection().addRange(range);
+          const span = marked.selection();
+          marked.render([{ ...span, name: "current" }, { begin: 11, end: 12, name: "other" }]);
+          return [span.begin, span.end, marked.slice(span.begin, span.end), marked.element.innerHTML];
+        }"""
+    )
+    assert found[:3] == [2, 6, "mill"]
+    assert found[3] == '🌻 <mark class="current">mill</mark> and <mark class="other">🌻</mark> wheel'
