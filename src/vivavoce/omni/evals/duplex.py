@@ -51,6 +51,7 @@ class Talk:
         self.is_speaking = False
         self.spoke_at_ms: float | None = None
         self.stopped_at_ms: float | None = None
+        self.is_held = False
 
     def play(self, samples: np.ndarray) -> None:
         """Let the user be heard, a whole number of frames (padded with silence)."""
@@ -102,16 +103,19 @@ def _user_event(talk: Talk, log: TalkLog, event: UserSpan, *, followed_by: Seque
         if talk.is_speaking:
             _talk_over(talk, log, event, samples)
         return
+    was_speaking_at = talk.spoke_at_ms
     talk.wait(lambda: not talk.is_speaking, LONGEST_SPEECH_MS)
     talk.rest(event.gap_s)
-    was_speaking_at = talk.spoke_at_ms
     begin_ms = talk.frame * FRAME_MS
     talk.play(samples)
-    answer_is_due = bool(followed_by) and isinstance(followed_by[0], OwnSpan)
-    if not answer_is_due:
-        log.chances += bool(followed_by)
-        log.false_starts += bool(followed_by) and talk.spoke_at_ms != was_speaking_at
+    if talk.is_held:
+        # the user was not done: whatever was said since the pause began was out of turn
+        log.chances += 1
+        log.false_starts += talk.spoke_at_ms != was_speaking_at
+    talk.is_held = bool(followed_by) and not isinstance(followed_by[0], OwnSpan)
+    if not followed_by or talk.is_held:
         return
+    was_speaking_at = talk.spoke_at_ms
     end_ms = begin_ms + find_end_ms(samples)
     talk.wait(lambda: talk.spoke_at_ms != was_speaking_at, ANSWER_WITHIN_MS)
     has_answered = talk.spoke_at_ms is not None and talk.spoke_at_ms != was_speaking_at

@@ -15,7 +15,7 @@ from typing import Any
 from vivavoce.content import Conversation, Image, Message
 from vivavoce.data.curriculum import INPUTS, OUTPUTS, iterate_cell, list_cell_tasks
 from vivavoce.data.example import Example
-from vivavoce.data.pools import list_items
+from vivavoce.data.pools import TASKS, list_items
 from vivavoce.grading import Graded, count_coverage
 from vivavoce.omni.evals.judging import Judges, grade_answer
 from vivavoce.stats import Estimate, estimate_proportion
@@ -85,7 +85,8 @@ _CONSTANT: dict[str, str] = {}
 def find_constant_reply(task: str, num_tried: int = 12) -> str:
     """The reply of the training split that is right for most of the task's training items, among the commonest."""
     if task not in _CONSTANT:
-        items = list_items(task, "train")[:1500]
+        pool = list_items(task if task in TASKS else "fact", "train")
+        items = [item for item in pool if item.task == task][:1500]
         common = [say for say, _ in Counter(item.say for item in items).most_common(num_tried)]
         checkable = [item for item in items if item.answer.kind != "picture"]
         _CONSTANT[task] = max(common, key=lambda say: sum(item.answer.check(say) for item in checkable))
