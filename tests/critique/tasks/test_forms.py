@@ -238,6 +238,7 @@ def test_a_mixture_keeps_the_declared_shares() -> None:
     examples = list(make_examples(records))
     mixed = mix_examples(examples, Mixture(weights=DEFAULT_WEIGHTS), 1000, seed=0)
     counts = Counter(example.task for example in mixed)
+    assert len(mixed) == 1000
     for task_name, weight in DEFAULT_WEIGHTS.items():
         assert counts[task_name] == pytest.approx(1000 * weight / sum(DEFAULT_WEIGHTS.values()), abs=1)
     # none repeats before all are used

@@ -135,9 +135,11 @@ def mix_examples(examples: Sequence[Example], mixture: Mixture, num: int, seed: 
     if absent:
         raise ConfigError(f"the data hold no example of {', '.join(absent)}; give these weight 0 or add data")
     rng, total = Random(seed), sum(wanted.values())
-    mixed = list[Example]()
+    mixed, reached = list[Example](), 0.0
     for task, weight in wanted.items():
-        share = round(num * weight / total)
+        # rounding the running total, not each share, so that the shares add up to `num`
+        share = round(num * (reached + weight) / total) - round(num * reached / total)
+        reached += weight
         pool = list(pools[task])
         while share > 0:
             rng.shuffle(pool)
