@@ -178,7 +178,8 @@ def test_a_thousand_requests_drawn_from_the_schema_get_what_the_schema_says(addr
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
     operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) >= 8
-    each = -(-NUM_REQUESTS // len(operations))
+    # an operation without parameters has one case only
+    each = -(-NUM_REQUESTS // sum(operation.method.upper() == "POST" for operation in operations)) + 10
     statuses: dict[int, int] = {}
     client = httpx.Client(base_url=address, timeout=30)
     checks = [
@@ -210,7 +211,7 @@ def test_a_thousand_requests_drawn_from_the_schema_get_what_the_schema_says(addr
 
     for operation in operations:
         run(operation)
-    assert sum(statuses.values()) >= NUM_REQUESTS * 0.8, statuses
+    assert sum(statuses.values()) >= NUM_REQUESTS, statuses
     assert not [status for status in statuses if status >= 500], statuses
     assert statuses.get(200, 0) > 50, statuses
     assert client.get("/healthz").json()["status"] == "ok"

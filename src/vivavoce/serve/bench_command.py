@@ -23,6 +23,8 @@ class Target:
     """A running server (http://HOST:PORT); without it one is started on a free port."""
     model: str = "checkpoints/nano"
     """Checkpoint to start a server with; `scripted` measures the server alone."""
+    backend: str = "auto"
+    """What computes in a server started here: auto, torch, onnx-fp32, onnx-int8 or onnx-int4."""
     turn_detection: Literal["semantic_vad", "server_vad"] = "semantic_vad"
     """Who ends the turn."""
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
@@ -138,7 +140,7 @@ def _address(target: Target, slots: int) -> Iterator[str]:
         return
     from vivavoce.serve.bench.running import run_server
 
-    with run_server(target.model, slots=slots) as address:
+    with run_server(target.model, slots=slots, extra=("--backend", target.backend)) as address:
         yield address
 
 
@@ -164,6 +166,7 @@ def _settings(target: Target) -> dict[str, Any]:
 
     return {
         "model": target.base_url or target.model,
+        "backend": None if target.base_url else target.backend,
         "turn_detection": _detection(target),
         "chunk_ms": CHUNK_S * 1000,
         "playout_lead_ms": PLAYOUT_LEAD_S * 1000,

@@ -11,8 +11,8 @@ from vivavoce.omni.engine_protocol import DuplexEngine
 SCRIPTED = "scripted"
 
 
-def load(model: str, num_slots: int) -> DuplexEngine:
-    """The engine of a checkpoint folder or Hub name; `scripted` needs no weights.
+def load(model: str, num_slots: int, backend: str = "auto") -> DuplexEngine:
+    """The engine of a checkpoint folder or Hub name; `scripted` needs no weights. backend: see `omni.engine.load_engine`.
 
     Raises: CheckpointError if there is nothing to load.
     """
@@ -26,4 +26,4 @@ def load(model: str, num_slots: int) -> DuplexEngine:
             f"no model at {model} (config.json is missing); train one with `viva train`, name a checkpoint folder, "
             f"or try the server without weights: --model {SCRIPTED}"
         )
-    return import_module("vivavoce.omni.engine").load_engine(model, num_slots)
+    return import_module("vivavoce.omni.engine").load_engine(model, num_slots, backend=backend)

@@ -29,6 +29,8 @@ class Serve:
     """Port to listen on; 0 takes a free one."""
     slots: int = 4
     """How many people can talk at once."""
+    backend: str = "auto"
+    """What computes: auto, torch, onnx-fp32, onnx-int8 or onnx-int4."""
     key_file: Path | None = None
     """File with the key that clients have to send; or set VIVA_KEY."""
     origin: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ def serve(flags: Annotated[Serve, tyro.conf.arg(name="")]) -> int:
     worker, notes = make_worker(
         flags.model,
         slots=flags.slots,
+        backend=flags.backend,
         vad=flags.vad,
         moderation=flags.moderation,
         identity=flags.identity,

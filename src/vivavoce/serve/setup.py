@@ -20,6 +20,7 @@ def make_worker(
     model: str,
     *,
     slots: int = 4,
+    backend: str = "auto",
     vad: Literal["silero", "energy"] = "silero",
     moderation: str = "rules",
     identity: bool = True,
@@ -31,7 +32,7 @@ def make_worker(
     Raises: VivaError children for what cannot be loaded.
     """
     notes: list[str] = []
-    engine = engines.load(model, slots)
+    engine = engines.load(model, slots, backend)
     make_vad: Callable[[], VoiceActivity] = EnergyVad
     if vad == "silero" and model != engines.SCRIPTED:
         make_vad = load_silero()
