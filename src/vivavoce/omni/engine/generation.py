@@ -208,6 +208,8 @@ class Generation:
 
     def advance(self, works: Mapping[int, Token | Clock]) -> dict[int, Outcome]:
         """One step of each slot named, in one run of the trunk; no other slot changes."""
+        if not works:
+            return {}
         tokens = self._choose_tokens({slot: work for slot, work in works.items() if isinstance(work, Token)})
         clocks = {slot: work for slot, work in works.items() if isinstance(work, Clock)}
         vectors = {slot: self.backend.embed_tokens([idx]) for slot, idx in tokens.items()}
