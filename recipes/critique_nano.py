@@ -2,8 +2,9 @@
 
 command    python recipes/critique_nano.py --out runs/critique-nano
 hardware   one CPU core (or a GPU)
-time       see docs/critique.md
-expected   the validation loss and the GDC table in docs/critique.md, at seed 0
+time       0.31 s of one core a step (batch 64, measured over 530 steps on a loaded machine): about 5 minutes for all 938
+expected   not known: no run has been completed. At step 400 of 938 (the shipped weights) validation loss is 0.781
+           [0.687, 0.875] nats per character, 120 passages; a completed run should be below that
 """
 
 from __future__ import annotations

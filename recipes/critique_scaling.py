@@ -1,4 +1,4 @@
-"""Critique quality, refinement gain and GDC gaps against validation loss, at five sizes from 0.07 M to 135 M parameters.
+"""Critique quality, refinement gain and GDC gaps against validation loss, at five sizes from 0.09 M to 135 M parameters.
 
 command    python recipes/critique_scaling.py --out runs/critique-scaling
            (a smoke run: --sizes 2xs xs --num-examples 640 --num-problems 60 --num-items 6 --num-critiques 2)

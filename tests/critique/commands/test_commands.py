@@ -136,3 +136,50 @@ def test_critiques_go_into_the_store_ranked_and_once(store: Store) -> None:
         assert (critique.rank, critique.author_kind) == (0, "model")
         assert critique.answer_spans == [{"kind": "text", "begin": 2, "end": 6}]
         assert [event.kind for event in session.scalars(select(Event))] == ["import", "criticise"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    LanguageModel(make_model("2xs", seed=0)).save(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (["rank", "--num-problems", "2"], "lead_over_best_trivial"),
+        (["refine", "--tasks", "addition", "--num-problems", "2", "--config.max-new-tokens", "4"], "addition"),
+        (
+            ["planted", "--num-problems", "1", "--sampling.num-critiques", "1", "--sampling.max-new-tokens", "4"],
+            "critics",
+        ),
+    ],
+)
+def test_a_measuring_command_runs_on_any_model(arguments: list[str], key: str, model: str, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    assert main(["critique", *arguments, "--model", model, "--json", str(out)]) == 0
+    assert key in json.loads(out.read_text())
+
+
+def test_the_matrix_command_crosses_the_models_it_is_given(model: str, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    options = ["--num-problems", "1", "--sampling.num-critiques", "1", "--sampling.max-new-tokens", "4"]
+    assert main(["critique", "matrix", "--models", model, *options, "--json", str(out)]) == 0
+    assert list(json.loads(out.read_text())["cells"]) == [model]
+
+
+def test_training_and_criticising_from_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, out = str(tmp_path / "s.db"), tmp_path / "run"
+    assert main(["critique", "synthesise", "--store", store, "--num", "2"]) == 0
+    options = ["--config.base", "2xs", "--config.num-examples", "16", "--config.batch-examples", "8"]
+    assert main(["critique", "train", "--out", str(out), "--store", store, *options]) == 0
+    assert "validation loss" in capsys.readouterr().out
+    sampling = ["--sampling.num-critiques", "2", "--sampling.max-new-tokens", "4", "--sources", "synthetic/addition"]
+    assert main(["critique", "criticise", "--store", store, "--model", str(out / "model"), *sampling]) == 0
+    assert "drawn for" in capsys.readouterr().out
+
+
+def test_training_from_an_empty_store_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["critique", "train", "--out", str(tmp_path / "run"), "--store", str(tmp_path / "s.db")]) == 2
+    assert "has no train example" in capsys.readouterr().err
