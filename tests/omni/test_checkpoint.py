@@ -73,7 +73,7 @@ def test_without_a_codec_it_makes_no_sound(folder: Path) -> None:
 
 def test_a_missing_tensor_is_named(folder: Path) -> None:
     change_weights(folder, lambda tensors: tensors.pop("turn_out.weight"))
-    with pytest.raises(CheckpointError, match="turn_out.weight is missing"):
+    with pytest.raises(CheckpointError, match=r"turn_out\.weight is missing"):
         load_checkpoint(folder)
 
 
@@ -85,7 +85,7 @@ def test_a_tensor_of_another_shape_is_named_with_both(folder: Path) -> None:
 
 def test_an_unknown_tensor_is_named(folder: Path) -> None:
     change_weights(folder, lambda tensors: tensors.update({"nose.weight": torch.zeros(4)}))
-    with pytest.raises(CheckpointError, match="nose.weight is unknown"):
+    with pytest.raises(CheckpointError, match=r"nose\.weight is unknown"):
         load_checkpoint(folder)
 
 
@@ -104,7 +104,7 @@ def test_another_kind_of_model_is_named(folder: Path) -> None:
 def test_a_damaged_weights_file_is_named(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="model.safetensors is damaged"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged"):
         load_checkpoint(folder)
 
 

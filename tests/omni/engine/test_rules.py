@@ -103,7 +103,7 @@ def test_a_message_of_words_and_drawings_is_well_formed() -> None:
 
 @pytest.mark.parametrize(
     ("ids", "place"),
-    [([40, CLOSE_IMGOUT], 1), ([IMGOUT, 40], 1), (DRAWING[:-2] + [CLOSE_IMGOUT], 64), ([*DRAWING, 40], 66), ([64], 0)],
+    [([40, CLOSE_IMGOUT], 1), ([IMGOUT, 40], 1), ([*DRAWING[:-2], CLOSE_IMGOUT], 64), ([*DRAWING, 40], 66), ([64], 0)],
 )
 def test_a_message_that_is_not_well_formed_is_named_by_place(ids: list[int], place: int) -> None:
     with pytest.raises(DataError, match=f"at place {place} may not follow"):
