@@ -69,7 +69,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.voice:
-            object.__setattr__(self, "voice", self.voices[0])
+            object.__setattr__(self, "voice", self.voices[0] if self.voices else "none")
 
     def to_wire(self, session_id: str) -> dict[str, Any]:
         """The `session` field of `session.created` and `session.updated`."""
@@ -205,6 +205,8 @@ def read_format(given: Any, param: str) -> WireFormat:
 def read_voice(given: Any, voices: tuple[str, ...], param: str) -> str:
     """A preset voice's name. Names of OpenAI's voices mean our default; no other voice can be asked for."""
     name = given if isinstance(given, str) else getattr(given, "id", None)
+    if not voices:
+        raise WireError(f"{param} is {name!r:.80}; this model does not speak", code="voice_not_found", param=param)
     if name in OPENAI_VOICES and name not in voices:
         return voices[0]
     if name not in voices:

@@ -45,7 +45,7 @@ def make_worker(
         texts.append(load_rule_guard("identity"))
     reference = None
     if voice_guard != "off" and model != engines.SCRIPTED:
-        reference = load_voice_reference(engine.voices[0], notes)
+        reference = load_voice_reference(engine.voices[0], notes) if engine.voices else None
     guards = GuardSet(
         texts=tuple(texts),
         voice=reference,

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ from vivavoce.omni.engine_protocol import (
     AnswerRequest,
     DuplexEngine,
     SlotInput,
+    SlotOutput,
 )
 from vivavoce.serve.client_events import Prepared, apply_event
 from vivavoce.serve.guards.session_guards import GuardSet, SessionGuards
@@ -258,7 +259,7 @@ class Worker:
         try:
             for slot in slots:
                 inputs[slot] = self._prepare_slot(slot, self._talks[slot].session, started_s)
-            outputs = self.engine.step(inputs)
+            outputs = self._step_engine(inputs)
         except Exception:
             _log.exception("a clock step of slots %s failed", slots)
             self.metrics.engine_failures.inc()
@@ -273,6 +274,21 @@ class Worker:
         self.metrics.step_s.observe(ended_s - started_s)
         self.metrics.steps.inc(len(slots))
 
+    def _step_engine(self, inputs: dict[int, SlotInput]) -> dict[int, SlotOutput]:
+        """One batch. An insert that the model cannot take is refused by name, and only its own talker goes without it."""
+        try:
+            return self.engine.step(inputs)
+        except DataError:
+            outputs: dict[int, SlotOutput] = {}
+            for slot, given in inputs.items():
+                try:
+                    outputs |= self.engine.step({slot: given})
+                except DataError as error:
+                    refusal = WireError(f"the model could not take this in: {error}", code="context_refused")
+                    self._talks[slot].session.refuse(refusal)
+                    outputs |= self.engine.step({slot: replace(given, inserts=())})
+            return outputs
+
     def _prepare_slot(self, slot: int, session: RealtimeSession, now_s: float) -> SlotInput:
         plan = session.plan(now_s)
         given = plan.input
@@ -285,13 +301,19 @@ class Worker:
             except DataError:
                 # too long ago for the engine: make the context anew from the record
                 self._reopen(slot, session.settings.instructions)
-                inserts = (*session.items.to_conversation().messages, *given.inserts)
-                given = SlotInput(given.user_pcm, inserts, given.speak_bias, given.may_speak, given.force)
+                given = replace(given, inserts=(*session.items.to_conversation().messages, *given.inserts))
         return given
 
     def _reopen(self, slot: int, system: str) -> None:
         self.engine.close_slot(slot)
-        self.engine.open_slot(slot, system, seed=next(self._seeds))
+        try:
+            self.engine.open_slot(slot, system, seed=next(self._seeds))
+        except DataError as error:
+            refusal = WireError(
+                f"the instructions do not fit: {error}", code="context_refused", param="session.instructions"
+            )
+            self._talks[slot].session.refuse(refusal)
+            self.engine.open_slot(slot, "", seed=next(self._seeds))
 
     def _advance_answer(self) -> None:
         making = next(making for making in self._answers if not making.port.is_full)
@@ -354,7 +376,7 @@ class Worker:
             talk.port.deliver(messages, session.close_code)
         for response_id, request in asked:
             if response_id not in dropped:
-                self._begin_answer(request, _SessionAnswer(session, response_id), response_id)
+                self._begin_session_answer(session, response_id, request)
         if session.close_code is not None:
             self._free(slot)
 
@@ -380,7 +402,12 @@ class Worker:
             self.metrics.refused.labels(reason).inc()
             raise WireError(message, code=reason, kind="server_error")
         assert free is not None
-        settings = Settings(model=self.engine.model_name, voices=self.engine.voices, kind=kind)  # type: ignore[arg-type]
+        settings = Settings(
+            model=self.engine.model_name,
+            voices=self.engine.voices,
+            kind=kind,  # type: ignore[arg-type]
+            output_modality="audio" if self.engine.voices else "text",
+        )
         session = RealtimeSession(
             make_id("sess"),
             settings,
@@ -448,6 +475,14 @@ class Worker:
         deadline_s = time.monotonic() + self.limits.max_answer_wait_s
         self._answers.append(_Making(self.engine.answer(request), port, deadline_s, key=key))
         self.metrics.answers.set(len(self._answers))
+
+    def _begin_session_answer(self, session: RealtimeSession, response_id: str, request: AnswerRequest) -> None:
+        port = _SessionAnswer(session, response_id)
+        try:
+            self._begin_answer(request, port, response_id)
+        except DataError as error:
+            port.end(error)
+            self._flush_session(session)
 
     def _drop(self, is_it: Callable[[_Making], bool]) -> None:
         for making in [making for making in self._answers if is_it(making)]:

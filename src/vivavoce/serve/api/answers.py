@@ -72,6 +72,7 @@ class GuardedAnswer:
         self.finding: Finding | None = None
         self.prompt_tokens = 0
         self.output_tokens = 0
+        self._num_texts = 0
         self.is_cut_by_length = False
 
     @property
@@ -121,7 +122,8 @@ class GuardedAnswer:
         self.prompt_tokens += delta.prompt_steps
         self.output_tokens += delta.token_steps - delta.prompt_steps
         limit = self._request.max_tokens
-        self.is_cut_by_length = limit is not None and self.output_tokens >= limit
+        self._num_texts += bool(delta.text)
+        self.is_cut_by_length = limit is not None and self._num_texts >= limit
 
     def _judge(self, delta: AnswerDelta) -> list[AnswerDelta]:
         if delta.text and self._request.task != "transcribe":

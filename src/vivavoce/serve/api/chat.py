@@ -180,7 +180,7 @@ async def complete_chat(body: ChatRequest, request: Request):
     """Answer a conversation. Ask for speech with `modalities: ["text", "audio"]`, for pictures with `"image"`."""
     worker = get_worker(request)
     outputs = _read_outputs(body, worker)
-    if body.audio is not None:
+    if "audio" in outputs and body.audio is not None:
         read_voice(body.audio.voice if isinstance(body.audio.voice, str) else None, worker.engine.voices, "audio.voice")
     conversation = await run_decoding(read_messages, body.messages, worker.limits)
     max_tokens = min(body.max_completion_tokens or body.max_tokens or 2**31, worker.limits.max_answer_tokens)
