@@ -1,9 +1,9 @@
-"""Changing a rule needs no relabelling: forbid apologies in hard refusals, refit on the same graded completions, compare.
+"""Changing a rule needs no relabelling: make appeals to a policy unacceptable in hard refusals, refit on the same grades.
 
 command    python recipes/rbr_edit_rule.py --made runs/rbr_made
 hardware   one CPU core
 time       seconds
-expected   the weight of `apology` turns from positive to negative or zero, with no grade asked for again
+expected   `reference_safety_policy` and the classes change weight, cross-validated error stays near 0, no grade is asked for
 """
 
 import json
@@ -34,9 +34,9 @@ class Recipe:
 
 
 def edit(path: Path) -> None:
-    """The default policy with one literal turned: a refusal must not apologise."""
+    """The default policy with one literal more: a refusal that appeals to a policy is not acceptable (before: poor style)."""
     document = read_strict_yaml(find_policy("default"))
-    document["derived"]["acceptable_refusal"]["apology"] = False
+    document["derived"]["acceptable_refusal"]["reference_safety_policy"] = False
     document["version"] = "1.1.0"
     write_bytes(path, yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode())
 

@@ -63,6 +63,12 @@ def train(text_model: TextModel, prompts: list[Prompt], reward: RuleReward, conf
     if not prompts:
         raise ConfigError("no prompts to train on")
     log = RewardLog(run.path / "rewards.jsonl")
+    if not config.lora_rank:
+        # TRL loads the reference of the KL term by name: let it find what training starts from, fine-tuning included
+        start = run.path / "start"
+        text_model.model.save_pretrained(start)
+        text_model.tokenizer.save_pretrained(start)
+        text_model.model.config._name_or_path = str(start)
     has_template = bool(text_model.tokenizer.chat_template)
     rows = [
         {

@@ -6,6 +6,7 @@ safetensors and JSON; no text and no vocabulary is stored.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -52,11 +53,12 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classifier:
-    """Weights [P, F], offsets [P] and a head per proposition, in one order."""
+    """Weights [P, F], offsets [P], column weights [H] and a head per proposition, in one order."""
 
     names: tuple[str, ...]
     weights_PF: np.ndarray
     offsets_P: np.ndarray
+    idf_H: np.ndarray
     heads: Mapping[str, Head]
     skipped: Mapping[str, str]
     """Propositions that could not be trained, and why."""
@@ -85,7 +87,10 @@ def train_classifier(
     examples = [example for example in examples if example.item.completion.strip()]
     if not examples:
         raise DataError("no completion to train on")
-    rows: Any = TextFeatures().make([example.item for example in examples])
+    features = TextFeatures()
+    items = [example.item for example in examples]
+    idf = features.measure_idf([example.item for example in examples if not example.is_authored] or items)
+    rows: Any = features.make(items, idf)
     heads: dict[str, Head] = {}
     skipped: dict[str, str] = {}
     weights, offsets, kept = [], [], []
@@ -111,6 +116,7 @@ def train_classifier(
         names=tuple(kept),
         weights_PF=np.array(weights, dtype=np.float16),
         offsets_P=np.array(offsets, dtype=np.float32),
+        idf_H=idf,
         heads=heads,
         skipped=skipped,
         made_from=dict(made_from or {}),
@@ -166,7 +172,8 @@ def find_threshold(probs: np.ndarray, truth: np.ndarray) -> float:
 def save_classifier(folder: Path, classifier: Classifier) -> None:
     """Write `weights.safetensors` and `grader.json`; the JSON comes last, so its presence means complete."""
     with write_whole(folder / "weights.safetensors") as path:
-        save_file({"weights": classifier.weights_PF, "offsets": classifier.offsets_P}, path)
+        tensors = {"weights": classifier.weights_PF, "offsets": classifier.offsets_P, "idf": classifier.idf_H}
+        save_file(tensors, path)
     write_json(
         folder / "grader.json",
         {
@@ -200,13 +207,15 @@ def load_classifier(folder: Path) -> Classifier:
     if not weights_path.is_file() or digest_file(weights_path) != document["weights_sha256"]:
         raise CheckpointError(f"{weights_path} is missing or not the file that grader.json names; distill it again")
     tensors = load_file(weights_path)
-    shape = (len(document["names"]), TextFeatures().size)
-    if tensors["weights"].shape != shape or tensors["offsets"].shape != shape[:1]:
-        raise CheckpointError(f"{weights_path} has shape {tensors['weights'].shape}; need {shape}")
+    features, num_names = TextFeatures(), len(document["names"])
+    shapes = {"weights": (num_names, features.size), "offsets": (num_names,), "idf": (features.num_hashed,)}
+    if (found := {name: tensor.shape for name, tensor in tensors.items()}) != shapes:
+        raise CheckpointError(f"{weights_path} has shapes {found}; need {shapes}")
     return Classifier(
         names=tuple(document["names"]),
         weights_PF=tensors["weights"],
         offsets_P=tensors["offsets"],
+        idf_H=tensors["idf"],
         heads={name: Head(**head) for name, head in document["heads"].items()},
         skipped=document["skipped"],
         made_from=document["made_from"],
@@ -222,7 +231,7 @@ class ClassifierGrader:
         self._features = TextFeatures()
         self._weights_FP = classifier.weights_PF.astype(np.float64).T
         heads = [[head.slope, head.shift] for head in classifier.heads.values()]
-        body = [digest_json(classifier.weights_PF.tobytes().hex()), heads]
+        body = [hashlib.sha256(classifier.weights_PF.tobytes() + classifier.idf_H.tobytes()).hexdigest(), heads]
         self.identity = f"classifier:{digest_json(body)[:12]}"
 
     async def grade(self, request: GradeRequest) -> dict[str, Grade]:
@@ -247,7 +256,9 @@ class ClassifierGrader:
 
     def predict(self, items: Sequence[Item]) -> dict[str, np.ndarray]:
         """Probabilities of many items at once, {proposition: [N]}."""
-        scores_NP = self._features.make(items) @ self._weights_FP + self.classifier.offsets_P.astype(np.float64)
+        scores_NP = self._features.make(
+            items, self.classifier.idf_H
+        ) @ self._weights_FP + self.classifier.offsets_P.astype(np.float64)
         return {
             name: 1
             / (1 + np.exp(-(self.classifier.heads[name].slope * scores_NP[:, idx] + self.classifier.heads[name].shift)))
