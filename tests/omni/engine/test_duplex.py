@@ -6,8 +6,10 @@ import pytest
 from tests.omni.engine.models import make_checkpoint
 from vivavoce.content import Audio, Conversation, Image, Message, Text, Video, assistant, system, user
 from vivavoce.errors import DataError
+from vivavoce.omni.engine.backend import ClockScores
 from vivavoce.omni.engine.duplex import OmniEngine
 from vivavoce.omni.engine.loading import make_engine
+from vivavoce.omni.engine.rules import IMGOUT
 from vivavoce.omni.engine_protocol import AnswerRequest, SlotInput, SlotOutput
 
 CHECKPOINT = make_checkpoint()
@@ -74,6 +76,26 @@ def test_it_sounds_from_speak_until_stop(engine: OmniEngine) -> None:
     for output in outputs[: stop + 1]:
         assert (output.pcm is not None) == (4 <= output.frame_idx < stop)
     assert all(output.pcm is None or output.pcm.shape == (1920,) for output in outputs)
+
+
+def test_a_picture_asked_for_on_the_step_that_stops_is_drawn_and_can_be_taken_back(engine: OmniEngine) -> None:
+    score = engine.generation.backend.score_clock
+
+    def want_a_picture(hidden: np.ndarray) -> ClockScores:
+        scores = score(hidden)
+        scores.text[:, IMGOUT] = 1e6
+        return scores
+
+    engine.generation.backend.score_clock = want_a_picture  # type: ignore[method-assign]
+    engine.open_slot(0, seed=3)
+    first = talk(engine, 0, range(16))
+    (drawn,) = [output for output in first if output.images]
+    assert drawn.event == "stop"
+    assert drawn.token_steps == 66
+    engine.rewind(0, drawn.frame_idx)
+    again = talk(engine, 0, range(drawn.frame_idx, 16))
+    assert again[0].images == drawn.images
+    assert_equal(first[drawn.frame_idx :], again)
 
 
 def test_going_back_and_on_is_as_if_nothing_had_been(engine: OmniEngine) -> None:

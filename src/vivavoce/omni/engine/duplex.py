@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from vivavoce.content import Message
+from vivavoce.content import Image, Message
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
-from vivavoce.omni.engine.answering import Answering, Piece, list_sounds, place_sounds, write_quiet
-from vivavoce.omni.engine.generation import Clock, Feed, Generation, Outcome, SlotState, Work
+from vivavoce.omni.engine.answering import Answering, Piece, draw_codes, list_sounds, place_sounds, write_quiet
+from vivavoce.omni.engine.generation import Clock, Feed, Generation, Outcome, SlotState, Token, Work
+from vivavoce.omni.engine.rules import IMGOUT, NUM_DRAWING_CODES
 from vivavoce.omni.engine.voice import Painter, Voice
 from vivavoce.omni.engine_protocol import (
     USER_FRAME_SAMPLES,
@@ -112,9 +113,8 @@ class OmniEngine:
         if slot in self._slots:
             raise DataError(f"slot {slot} is open; close it first")
         self.generation.open(slot, seed)
-        self.generation.feed(
-            slot, Feed(self.writer.begin(outputs=frozenset({"audio"}), system=system), is_opening=True)
-        )
+        outputs = self.modalities_out & {"audio", "image"}
+        self.generation.feed(slot, Feed(self.writer.begin(outputs=outputs, system=system), is_opening=True))
         self._slots[slot] = _Slot(_Moment(self.generation.state(slot), StreamingMel()))
 
     def close_slot(self, slot: int) -> None:
@@ -140,10 +140,25 @@ class OmniEngine:
             raise
         mels = {slot: self._hear(slot, given.user_pcm) for slot, given in inputs.items()}
         works = {
-            slot: Clock(mels[slot], given.may_speak, given.force, given.speak_bias) for slot, given in inputs.items()
+            slot: Clock(mels[slot], given.may_speak, given.force, given.speak_bias, may_draw=self.painter is not None)
+            for slot, given in inputs.items()
         }
         outcomes = self.generation.advance(works)
         return {slot: self._finish(slot, before[slot], outcomes[slot], num_tokens[slot]) for slot in inputs}
+
+    def _draw(self, slot: int) -> tuple[Image, ...]:
+        """The picture that follows an utterance: 66 token steps at once, while nothing is being said."""
+        assert self.painter is not None
+        config = self.writer.config
+        drawing = draw_codes(config.num_text_ids, config.num_image_codes, self.generation.sampling)
+        outcome: Outcome | None = None
+        while True:
+            try:
+                work = drawing.send(outcome)
+            except StopIteration as done:
+                return (self.painter.paint(done.value),)
+            assert isinstance(work, Token)
+            outcome = self.generation.advance({slot: work})[slot]
 
     def rewind(self, slot: int, frame_idx: int) -> None:
         """Return to just before a clock step.
@@ -267,6 +282,7 @@ class OmniEngine:
         if outcome.codes is not None and self.voice is not None:
             voice = self.voice.start() if outcome.event == SPEAK else held.now.voice
             pcm, voice = self.voice.decode(outcome.codes[None], voice)
+        images = self._draw(slot) if outcome.text_id == IMGOUT else ()
         held.past.append(before)
         held.now = replace(held.now, state=self.generation.state(slot), voice=voice, frame_idx=before.frame_idx + 1)
         self.generation.forget(slot, held.past[0].state)
@@ -276,7 +292,8 @@ class OmniEngine:
             pcm=pcm,
             own_text=outcome.own_text,
             user_text=outcome.user_text,
-            token_steps=num_tokens,
+            images=images,
+            token_steps=num_tokens + len(images) * (NUM_DRAWING_CODES + 2),
         )
 
 
