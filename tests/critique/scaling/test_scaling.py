@@ -1,0 +1,57 @@
+"""The scaling recipe at toy size: it trains, measures, draws, and goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vivavoce.critique.scaling import ScalingConfig, draw, list_curve, run_scaling
+from vivavoce.critique.training import TrainingConfig
+from vivavoce.errors import ConfigError
+
+
+def estimate(value: float | None) -> dict:
+    return {"value": value, "n": 3, "ci": None if value is None else [value - 0.1, value + 0.1], "method": "x"}
+
+
+def point(size: str, loss: float, gain: float | None) -> dict:
+    return {
+        "size": size, "loss_nats_per_char": estimate(loss),
+        "refinement": {"conditional_best - original": estimate(gain), "direct - original": estimate(0.0)},
+        "tasks": {"addition": {"gaps": {name: estimate(0.2) for name in ("GD", "GC", "CD")}}},
+    }  # fmt: skip
+
+
+def test_the_curve_leaves_out_what_is_undefined_and_is_drawn(tmp_path: Path) -> None:
+    points = [point("a", 1.0, None), point("b", 0.5, 0.3)]
+    points[0]["cross"] = {
+        "valid": {"a": {"a": estimate(0.1)}, "b": {"b": estimate(0.2)}},
+        "flawed": {"a": estimate(0.9)},
+    }
+    rows = list_curve(points)
+    gains = [row for row in rows if row["measure"] == "refinement gain, best critique"]
+    assert [(row["size"], row["loss"], row["value"]) for row in gains] == [("b", 0.5, 0.3)]
+    assert [row["value"] for row in rows if row["measure"] == "self-critique valid"] == [0.1, 0.2]
+    draw(points, tmp_path / "scaling.svg")
+    assert (tmp_path / "scaling.svg").read_text().startswith("<svg")
+
+
+def test_one_size_is_no_curve() -> None:
+    with pytest.raises(ConfigError, match="two or more"):
+        ScalingConfig(sizes=("2xs",))
+
+
+@pytest.mark.slow
+def test_the_recipe_runs_at_toy_size_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    config = ScalingConfig(
+        sizes=("2xs", "xs"), training=TrainingConfig(num_examples=32, batch_examples=16), num_problems=8, num_items=2,
+        num_critiques=1,
+    )  # fmt: skip
+    points = run_scaling(config, tmp_path)
+    assert {point["size"] for point in points} == {"2xs", "xs"}
+    assert (tmp_path / "points.json").is_file()
+    assert (tmp_path / "scaling.svg").is_file()
+    before = (tmp_path / "xs" / "point.json").stat().st_mtime_ns
+    run_scaling(config, tmp_path)
+    assert (tmp_path / "xs" / "point.json").stat().st_mtime_ns == before
