@@ -32,11 +32,11 @@ class JudgeTrainingConfig:
     """Channels of the finer maps."""
     batch_pictures: int = 40
     """Pictures to a step."""
-    pool_pictures: int = 10_000
+    pool_pictures: int = 8_000
     """Distinct pictures in all; each is shifted, blurred and tinted anew whenever it is shown."""
     peak_rate: float = 3e-3
     """Peak learning rate of AdamW."""
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1600, sample_every_steps=0, decay_share=0.7))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1100, sample_every_steps=0, decay_share=0.7))
     """Steps, rates and intervals."""
 
 
