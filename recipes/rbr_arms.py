@@ -3,7 +3,7 @@
 command    python recipes/rbr_arms.py --out runs/rbr_arms --gold runs/rbr_gold
            for many devices: accelerate launch recipes/rbr_arms.py ...; --vllm-url rolls out through `trl vllm-serve`
 hardware   a GPU for the numbers; a CPU for a smoke run (--num-steps 1 --limit 1 --num-generations 2)
-time       not measured on a GPU; a smoke run: docs/rbr.md
+time       not measured: the recipe has not run to its end yet
 expected   table.json: per arm Not-Unsafe, Not-Overrefuse, F1, style and capability with 95% intervals, and seconds.
            Not yet measured at full size: see experiments/LOG.md
 
