@@ -53,11 +53,14 @@ def test_silence_has_no_audible_span() -> None:
     assert find_audible_span(Audio(np.r_[np.zeros(1600), np.full(1600, 0.5)].astype(np.float32), 16_000)) == (0.1, 0.2)
 
 
-def test_media_lie_beside_the_log_and_come_back_exactly(tmp_path) -> None:
+def test_media_lie_beside_the_log_and_come_back_at_16_bits(tmp_path) -> None:
     store = MediaStore(tmp_path)
     audio = ToneStudio().speak("hello there", "tone-2")
     part = store.to_content(audio)
-    assert digest_audio(store.from_content(part)) == digest_audio(audio)
+    back = store.from_content(part)
+    assert np.abs(back.samples - audio.samples).max() <= 1 / 32_768
+    again = store.from_content(store.to_content(back))
+    assert digest_audio(again) == digest_audio(back)
     assert part.audio.startswith("data:audio/mpeg;base64,")
     # without the folder the preview serves
     assert MediaStore(tmp_path / "gone").from_content(part).duration_s == pytest.approx(audio.duration_s, abs=0.15)
