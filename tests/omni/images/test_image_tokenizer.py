@@ -1,12 +1,13 @@
 """The image tokenizer: its book, its files, its training."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vivavoce.errors import CheckpointError, DataError
+from vivavoce.errors import CheckpointError, ConfigError, DataError
 from vivavoce.omni.images.losses import measure_ssim, reconstruction_loss
 from vivavoce.omni.images.network import (
     ImageTokenizer,
@@ -138,3 +139,21 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     whole, cut = (load_file(tmp_path / name / "state/00000006/weights.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
     assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "cut/metrics.jsonl").read_text()
+
+
+def test_training_the_decoder_alone_leaves_every_code_as_it_was(model: ImageTokenizer, tmp_path):
+    model.save(tmp_path / "start")
+    config = replace(make_config("tiny"), start_from=str(tmp_path / "start"), is_encoder_frozen=True)
+    trained = ImageTokenizer.load(train(config, tmp_path / "run"))
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+    # what is kept is bfloat16, so the codes are compared with those of the rounded start
+    model.save(tmp_path / "rounded", torch.bfloat16)
+    start = ImageTokenizer.load(tmp_path / "rounded")
+    assert torch.equal(trained.encode(pixels), start.encode(pixels))
+    assert not torch.equal(trained.decoder[0].weight, start.decoder[0].weight)
+
+
+def test_starting_from_a_network_of_another_shape_is_refused(tmp_path):
+    ImageTokenizer(ImageTokenizerConfig(widths=(8, 8, 24), encoder_blocks=1, decoder_blocks=1)).save(tmp_path / "other")
+    with pytest.raises(ConfigError, match="another shape"):
+        train(replace(make_config("tiny"), start_from=str(tmp_path / "other")), tmp_path / "run")

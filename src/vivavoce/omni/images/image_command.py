@@ -23,7 +23,7 @@ def train_command(
     """Train the image tokenizer on drawn scenes.
 
     Args:
-        preset: nano, nano-clean (its second stage), small or tiny.
+        preset: nano, nano-clean and nano-decoder (its second and third stage), small or tiny.
         run: run directory; the finished tokenizer is written into it.
         resume: go on with a run that was stopped.
         steps: train for another number of steps than the preset's.
