@@ -17,6 +17,9 @@ COMMANDS: dict[str, Command] = {
     "eval codec": Command(
         "vivavoce.omni.codec.codec_command:eval_command", "compare the speech codec with the original", extra="judges"
     ),
+    "eval voices": Command(
+        "vivavoce.omni.judges.voices_command:eval_command", "measure the teacher voices", extra="judges"
+    ),
     "eval images": Command("vivavoce.omni.images.image_command:eval_command", "measure an image tokenizer"),
     "eval judge": Command("vivavoce.omni.judges.judge_command:eval_command", "measure the judge of drawings"),
     "eval matrix": Command(
