@@ -69,7 +69,7 @@ class InProcessAPI(ModelAPI):
 
 
 def _answer(path: str, conversation: Conversation, outputs: frozenset[str], seed: int) -> Message:
-    from vivavoce.omni.answer import answer, load_omni  # pyright: ignore[reportMissingImports]  # lands with the model
+    from vivavoce.omni.answer import answer, load_omni
 
     with _LOCK:
         if path not in _LOADED:
