@@ -27,7 +27,7 @@ TONE = Audio(0.3 * np.sin(np.arange(12_000) / 5).astype(np.float32), 16_000)
 @pytest.fixture(scope="module")
 def model() -> OmniModel:
     engine = make_engine(CHECKPOINT, backend="torch")
-    engine.generation.limits = type(engine.generation.limits)(max_steps=30)
+    engine.generation.limits = type(engine.generation.limits)(max_steps=12)
     return OmniModel(engine, "tiny")
 
 

@@ -9,7 +9,7 @@ from vivavoce.errors import DataError
 from vivavoce.omni.engine.backend import ClockScores
 from vivavoce.omni.engine.duplex import OmniEngine
 from vivavoce.omni.engine.loading import make_engine
-from vivavoce.omni.engine.rules import IMGOUT
+from vivavoce.omni.engine.rules import IMGOUT, SpeechLimits
 from vivavoce.omni.engine_protocol import AnswerRequest, SlotInput, SlotOutput
 
 CHECKPOINT = make_checkpoint()
@@ -198,6 +198,7 @@ INPUTS = {
 @pytest.mark.parametrize("outputs", ["text", "audio", "image", "text+audio", "audio+image"])
 def test_any_mix_is_answered_in_any_mix(engine: OmniEngine, inputs: str, outputs: str) -> None:
     wanted = frozenset(outputs.split("+"))
+    engine.generation.limits = SpeechLimits(max_steps=6)
     request = AnswerRequest(conversation=Conversation((INPUTS[inputs],)), outputs=wanted, max_tokens=12)  # type: ignore[arg-type]
     deltas = list(engine.answer(request))
     sounded = sum(len(delta.pcm) for delta in deltas if delta.pcm is not None)
