@@ -18,6 +18,7 @@ from vivavoce.critique.gdc.definitions import (
     charge_false_alarms,
     draw_verdicts,
     measure_conditional,
+    measure_generator,
     measure_pairs,
     measure_selection,
     pick_quality,
@@ -160,6 +161,15 @@ def test_selection_drops_ungraded_items_from_both_sides() -> None:
     found = measure_selection(Selection(quality, prob, complaint, list("abcd")), seed=0)
     assert found["CD"].n == 2
     assert found["CD"].value == 0
+
+
+def test_a_generator_that_is_never_right_has_an_interval_of_some_width() -> None:
+    nothing = np.full((10, 2), np.nan)
+    found = measure_generator(Selection(np.zeros((10, 2)), nothing, nothing, list("abcdefghij")), seed=0)
+    assert (found.value, found.n, found.low) == (0, 10, 0)
+    assert found.high == pytest.approx(0.278, abs=0.001)  # z^2 / (n + z^2)
+    mixed = measure_generator(Selection(np.eye(2), nothing[:2], nothing[:2], list("ab")), seed=0)
+    assert mixed.value == 0.5
 
 
 def test_charging_by_hand() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vivavoce.stats import Estimate, bootstrap
+from vivavoce.stats import Estimate, bootstrap, estimate_proportion
 
 # chosen: below it the best of two is no better than either, and the share that a selector gains is noise
 MIN_ROOM = 0.02
@@ -87,12 +87,15 @@ def place(quality: np.ndarray, badness: np.ndarray) -> float:
 
 
 def measure_generator(selection: Selection, *, seed: int, num_draws: int = 1000) -> Estimate:
-    """G: mean quality of the answers."""
-    quality = selection.quality
-    kept = np.asarray(~np.isnan(quality).all(axis=1))
-    return _bootstrap(
-        lambda idx: float(np.nanmean(quality[kept][idx])), _keep(selection.passages, kept), seed, num_draws
-    )
+    """G: mean quality of the answers. Where all are right or all wrong, resampling would give a width of 0: Wilson's then."""
+    kept = np.asarray(~np.isnan(selection.quality).all(axis=1))
+    quality = selection.quality[kept]
+    passages = _keep(selection.passages, kept)
+    graded = quality[~np.isnan(quality)]
+    if len(graded) and (graded.min() == graded.max()) and graded[0] in (0, 1):
+        num_passages = len(set(passages))
+        return estimate_proportion(int(graded[0]) * num_passages, num_passages)
+    return _bootstrap(lambda idx: float(np.nanmean(quality[idx])), passages, seed, num_draws)
 
 
 def measure_selection(selection: Selection, *, seed: int, num_draws: int = 1000) -> dict[str, Estimate]:
