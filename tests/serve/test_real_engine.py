@@ -13,6 +13,7 @@ from .conftest import Talk
 from .test_session import write
 
 pytest.importorskip("torch")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
