@@ -78,7 +78,9 @@ def measure_parity(graded: Sequence[Record]) -> list[Derived]:
         rows.append(
             Derived(f"{measure}: items whose verdict depends on the voice", estimate_proportion(flips, len(several)))
         )
-        means = {voice: float(np.mean([r.value for r in group])) for voice, group in _group(spoken, lambda r: r.voice)}
+        means = {
+            voice: float(np.mean([r.value or 0.0 for r in group])) for voice, group in _group(spoken, lambda r: r.voice)
+        }
         if len(means) > 1:
             low, high = min(means, key=lambda v: (means[v], v)), max(means, key=lambda v: (means[v], v))
             rows.append(_measure_gap(measure, spoken, low, high))
@@ -167,7 +169,7 @@ def measure_channels(graded: Sequence[Record]) -> list[Derived]:
             ]
             if not pairs:
                 continue
-            now, before, units = ([pair[place] for pair in pairs] for place in range(3))
+            now, before, units = [pair[0] for pair in pairs], [pair[1] for pair in pairs], [pair[2] for pair in pairs]
             rows.append(
                 Derived(f"{measure}, {channel}: change from clean", estimate_share_difference(now, before, units))
             )

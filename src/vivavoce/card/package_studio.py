@@ -32,7 +32,7 @@ class PackageStudio:
     languages: tuple[str, ...] = ("en",)
 
     @cached_property
-    def voices(self) -> tuple[str, ...]:  # type: ignore[override]
+    def voices(self) -> tuple[str, ...]:
         """The voices that speak on this machine."""
         roster, works = load_roster(), dict[str, bool]()
         for name in ORDER:

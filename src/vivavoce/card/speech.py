@@ -28,12 +28,15 @@ class Studio(Protocol):
     """Voices and judges. Every judge returns None where it is not there, never a made-up value."""
 
     name: str
-    voices: tuple[str, ...]
-    """Voices that read items; distinct speakers first."""
     preset_voice: str
     """The voice that the assistant must keep to, as a teacher knows it."""
     languages: tuple[str, ...]
     """Language codes that it can speak, `en` first."""
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Voices that read items; distinct speakers first."""
+        ...
 
     @property
     def has_recogniser(self) -> bool: ...
