@@ -17,6 +17,7 @@ import numpy as np
 from vivavoce.content import Audio
 from vivavoce.data.example import OWN_RATE_HZ, USER_RATE_HZ, Speech
 from vivavoce.data.voices.augment import augment
+from vivavoce.data.voices.networks import hibari_phonemes
 from vivavoce.data.voices.roster import Voice, resolve_voice
 from vivavoce.data.voices.shards import Shards, has_part, write_part
 from vivavoce.data.voices.speaking import speak
@@ -111,4 +112,8 @@ def _render_items(wanted: Sequence[Wanted]) -> Iterator[tuple[np.ndarray, dict[s
         audio = speak(text, voice, rate_of(voice))
         if not len(audio.samples):
             raise DataError(f"voice {name} says nothing for {text!r}; write it in words")
-        yield np.round(audio.samples * 32767).astype(np.int16), {"text": text, "voice": name, "rate_hz": audio.rate_hz}
+        about = {"text": text, "voice": name, "rate_hz": audio.rate_hz}
+        if voice.engine == "hibari" and voice.split == "preset":
+            # the codec's training hears from the teacher which phones it said
+            about["phonemes"] = hibari_phonemes(text)
+        yield np.round(audio.samples * 32767).astype(np.int16), about

@@ -39,7 +39,7 @@ class CodeTrainingConfig:
     """Frames of 80 ms in a batch, padding included."""
     peak_rate: float = 2e-3
     """Learning rate after warm-up."""
-    jitter: float = 0.03
+    jitter: float = 0.08
     """Share of rounded numbers moved by one level, so that near misses of a code are forgiven."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, decay_share=0.7))
     """Steps, saving, seed."""
