@@ -56,7 +56,7 @@ def test_many_claiming_at_once_lose_nothing_and_double_nothing(
                     done = desk.submit(
                         session, signed, public_id, lock=lock, base_version=0, body=body(has_no_flaws=True)
                     )
-                assert done == ([], False)
+                assert done[:2] == ([], False)
         except BaseException as error:
             errors.append(error)
 
@@ -154,7 +154,7 @@ def test_handing_in_twice_counts_once(make_study: Any, enrol: Any, as_person: An
     for is_repeat in (False, True):
         with as_person(cookie) as (session, signed):
             done = desk.submit(session, signed, public_id, lock=lock, base_version=0, body=body({}, {}))
-            assert done == ([], is_repeat)
+            assert done[:2] == ([], is_repeat)
     with store.session() as session:
         assert session.scalar(select(func.count()).select_from(Finding)) == 2
         assert session.scalar(select(func.count()).where(Rating.scale == "quality_1_7")) == 1
@@ -207,7 +207,7 @@ def test_provenance_follows_the_words(make_study: Any, enrol: Any, as_person: An
         texts = [row.critique.text for row in shown]
         mixed = body({"text": f" {texts[0]}\n", "shown": 0}, {"text": f"{texts[1]} indeed", "shown": 1}, {"text": "mine"},
                      verdicts={2: "rejected"})  # fmt: skip
-        assert desk.submit(session, signed, public_id, lock=lock, base_version=0, body=mixed) == ([], False)
+        assert desk.submit(session, signed, public_id, lock=lock, base_version=0, body=mixed)[:2] == ([], False)
     with store.session() as session:
         found = session.scalars(select(Finding).order_by(Finding.id)).all()
         assert [one.provenance for one in found] == ["adopted", "edited", "own"]
