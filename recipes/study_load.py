@@ -37,7 +37,22 @@ from vivavoce.critique.study.plan import TEMPLATE, load_plan, plan_from_json, pl
 from vivavoce.critique.study.tables import Assignment, Draft, Finding
 from vivavoce.files import write_json
 
-_WORDS = ("river", "mill", "wheel", "frost", "winter", "road", "bridge", "ferry", "harbour", "lamp", "field", "stone", "bread", "letter")
+_WORDS = (
+    "river",
+    "mill",
+    "wheel",
+    "frost",
+    "winter",
+    "road",
+    "bridge",
+    "ferry",
+    "harbour",
+    "lamp",
+    "field",
+    "stone",
+    "bread",
+    "letter",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +290,10 @@ def report(config: Config, tally: Tally, result: dict[str, Any]) -> None:
     print(f"{config.labellers} labellers, {config.items} answers each, mean pause {config.think_s} s, {kind_of_store}, "
           f"{os.cpu_count()} cores, load average {load:.1f}, {config.kills} kills, {tally.num_retries} requests sent again")  # fmt: skip
     rows = {}
-    for kind, seconds in [*sorted(tally.seconds.items()), ("all", [one for many in tally.seconds.values() for one in many])]:
+    for kind, seconds in [
+        *sorted(tally.seconds.items()),
+        ("all", [one for many in tally.seconds.values() for one in many]),
+    ]:
         p50, p95, p99 = (float(value) * 1000 for value in np.quantile(seconds, [0.5, 0.95, 0.99]))
         rows[kind] = {"n": len(seconds), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
         print(f"  {kind:<15} n {len(seconds):>5}   p50 {p50:6.0f} ms   p95 {p95:6.0f} ms   p99 {p99:6.0f} ms")

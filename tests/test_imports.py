@@ -44,6 +44,8 @@ def test_a_module_imports_only_from_lower_levels_or_its_own_room(path: Path) -> 
 
 
 def test_policy_modules_import_no_torch() -> None:
-    program = f"import sys, importlib\nfor name in {TORCH_FREE}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    program = (
+        f"import sys, importlib\nfor name in {TORCH_FREE}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

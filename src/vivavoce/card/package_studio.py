@@ -6,7 +6,7 @@ Voices are ordered so that the first ones are unlike each other and quick; those
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,16 @@ ORDER = (
 """Voices by name. chosen: a woman, an American man, an unheard man, a Scot first; the slow ones last."""
 
 
+@cache
+def _find_voices() -> tuple[str, ...]:
+    roster, works = load_roster(), dict[str, bool]()
+    for name in ORDER:
+        engine = roster[name].engine
+        if engine not in works:
+            works[engine] = _try_voice(roster[name])
+    return tuple(name for name in ORDER if works[roster[name].engine])
+
+
 class PackageStudio:
     """See the module docstring. What is missing is left out, never replaced in silence."""
 
@@ -31,15 +41,10 @@ class PackageStudio:
     preset_voice = "heart"
     languages: tuple[str, ...] = ("en",)
 
-    @cached_property
+    @property
     def voices(self) -> tuple[str, ...]:
         """The voices that speak on this machine."""
-        roster, works = load_roster(), dict[str, bool]()
-        for name in ORDER:
-            engine = roster[name].engine
-            if engine not in works:
-                works[engine] = _try_voice(roster[name])
-        return tuple(name for name in ORDER if works[roster[name].engine])
+        return _find_voices()
 
     def speak(self, text: str, voice: str, seed: int = 0) -> Audio:
         """Raises: DataError or AssetError where the voice is not there or cannot say it."""

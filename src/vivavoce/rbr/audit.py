@@ -82,7 +82,7 @@ def audit_reward(
         for item in own:
             graded = [c for c in item.completions if _is_graded(c)]
             num_ungraded += len(item.completions) - len(graded)
-            rewards = {
+            rewards: dict[Part, list[float]] = {
                 part: [_reward(c, part, weights[kind], (rbr_alone or weights)[kind]) for c in graded] for part in PARTS
             }
             _collect(item, graded, rewards, orders[kind], lead, owners, centred)

@@ -161,7 +161,7 @@ def _make_one(
 ) -> Made:
     """Write and grade until it verifies; the last attempt is kept when none does."""
     text, is_verified, attempt = "", False, 0
-    grades: dict[str, Grade] = {}
+    grades: Mapping[str, Grade] = {}
     for attempt in range(1, config.max_attempts + 1):
         text = writer.write(prompt, target.wanted, seed=config.seed + 1000 * idx + attempt)
         item = Item(prompt=prompt.messages, completion=text)

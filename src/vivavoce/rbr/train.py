@@ -127,7 +127,7 @@ def _make_trainer(text_model: TextModel, rows: Any, reward: TrlReward, config: T
         peft = LoraConfig(
             r=config.lora_rank, lora_alpha=2 * config.lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"
         )
-    kind = GRPOTrainer if config.algorithm == "grpo" else RLOOTrainer
+    kind: Any = GRPOTrainer if config.algorithm == "grpo" else RLOOTrainer
     return kind(
         model=text_model.model,
         args=arguments,

@@ -15,7 +15,10 @@ from vivavoce.rbr.rules import Proposition
 class Writer(Protocol):
     """Writes a completion in which the wanted propositions hold and the others don't, as well as it can."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Which writer this is, for caches and records."""
+        ...
 
     def write(self, prompt: Prompt, wanted: Mapping[str, bool], seed: int) -> str:
         """A completion of the prompt."""

@@ -22,7 +22,7 @@ from vivavoce.errors import AssetError
 from vivavoce.files import write_json
 from vivavoce.media import resample
 from vivavoce.omni.answer import answer_all, answer_requests, load_omni
-from vivavoce.omni.engine_protocol import USER_RATE_HZ, AnswerRequest
+from vivavoce.omni.engine_protocol import USER_RATE_HZ, AnswerRequest, Modality
 from vivavoce.omni.evals.duplex import follow, summarise
 from vivavoce.omni.evals.judging import Judges
 from vivavoce.omni.evals.matrix import run_matrix
@@ -89,7 +89,9 @@ def speech(
     order = np.random.default_rng((seed, 71))
 
     def transcribe(audios: Sequence[Audio]) -> list[str]:
-        requests = [AnswerRequest(Conversation((user(audio),)), task="transcribe", seed=seed) for audio in audios]
+        requests = [
+            AnswerRequest(conversation=Conversation((user(audio),)), task="transcribe", seed=seed) for audio in audios
+        ]
         return [message.text for message in answer_requests(loaded, requests)]
 
     texts = [item.answer.text for item in list_items("write_down", "test")]
@@ -112,8 +114,11 @@ def speech(
         readable = [item.answer.text for item in list_items("read_aloud", "test")]
         short = [text for text in readable if len(text.split()) <= MAX_SYNTHESIS_WORDS]
         read = [short[idx] for idx in order.permutation(len(short))[:sentences]]
-        outputs = frozenset({"audio"})
-        requests = [AnswerRequest(Conversation((user(text),)), outputs, task="read", seed=seed) for text in read]  # type: ignore[arg-type]
+        outputs: frozenset[Modality] = frozenset({"audio"})
+        requests = [
+            AnswerRequest(conversation=Conversation((user(text),)), outputs=outputs, task="read", seed=seed)
+            for text in read
+        ]
         spoken = [next(iter(message.parts_of(Audio)), None) for message in answer_requests(loaded, requests)]
         report["synthesis"] = measure_synthesis(
             read,

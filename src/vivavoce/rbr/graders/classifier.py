@@ -105,7 +105,7 @@ def train_classifier(
         x: Any = rows[own]
         held_out = _score_held_out(x, truth, cost, real, strength, num_folds, seed)
         heads[name] = _calibrate(held_out, truth[real])
-        model = _fit(x, truth, cost, strength)
+        model: Any = _fit(x, truth, cost, strength)
         weights.append(model.coef_[0])
         offsets.append(model.intercept_[0])
         kept.append(name)

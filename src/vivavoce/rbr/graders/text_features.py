@@ -91,11 +91,16 @@ class TextFeatures:
 
     def __init__(self) -> None:
         def words(size: int) -> HashingVectorizer:
-            return HashingVectorizer(n_features=size, ngram_range=(1, 2), norm=None, alternate_sign=False)
+            # the stubs know `norm` as str only; None is documented
+            return HashingVectorizer(n_features=size, ngram_range=(1, 2), norm=None, alternate_sign=False)  # pyright: ignore[reportArgumentType]
 
         self._reply = words(NUM_REPLY_BUCKETS)
         self._characters = HashingVectorizer(
-            n_features=NUM_CHARACTER_BUCKETS, analyzer="char_wb", ngram_range=(3, 5), norm=None, alternate_sign=False
+            n_features=NUM_CHARACTER_BUCKETS,
+            analyzer="char_wb",
+            ngram_range=(3, 5),
+            norm=None,  # pyright: ignore[reportArgumentType]  (as above)
+            alternate_sign=False,
         )
         self._prompt = words(NUM_PROMPT_BUCKETS)
         self._checkers: dict[str, Checker] = load_checkers()
@@ -131,8 +136,9 @@ class TextFeatures:
         start = 0
         for counts, weight in zip(self._count(items), (3.0, 2.0, 1.0)):
             stop = start + counts.shape[1]
-            scaled = counts if idf_H is None else counts @ sparse.diags(idf_H[start:stop].astype(np.float64))
-            blocks.append(normalize(scaled) * weight)
+            scaled: Any = counts if idf_H is None else counts @ sparse.diags(idf_H[start:stop].astype(np.float64))
+            unit: Any = normalize(scaled)
+            blocks.append(unit * weight)
             start = stop
         return sparse.hstack([*blocks, sparse.csr_matrix(numbers)], format="csr")
 
