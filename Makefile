@@ -12,7 +12,7 @@ export GOMP_SPINCOUNT := 0
 .PHONY: talk test check clean
 
 talk: .venv/.ready-talk
-	@$(BIN)/viva talk $(ARGS)
+	@$(BIN)/viva serve --self-check $(ARGS)
 
 test: .venv/.ready-test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not gpu" $(ARGS)

@@ -35,6 +35,8 @@ export class MarkedText {
     button.addEventListener("click", mark);
     document.addEventListener("selectionchange", () => (button.disabled = !this.selection()));
     this.element.addEventListener("keydown", (event) => {
+      // Chromium goes on from the caret, and a caret before a long text leads it back to the text itself
+      if (event.key === "Tab" && document.getSelection().isCollapsed) document.getSelection().removeAllRanges();
       if (event.key !== "Enter" || event.isComposing || event.ctrlKey) return;
       event.preventDefault();
       mark();
