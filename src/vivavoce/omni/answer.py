@@ -20,7 +20,7 @@ from vivavoce.omni.engine.voice import decode_all
 from vivavoce.omni.engine_protocol import OWN_RATE_HZ, AnswerRequest
 
 BATCH = 16
-"""Conversations run side by side. measured: more gain little on two cores, since caches are copied together."""
+"""Conversations run side by side. chosen: more should gain little on two cores, since caches are copied together."""
 
 _FIRST_SLOT = 1_000_000
 """Slots of batches start here, out of the way of an engine's own."""
