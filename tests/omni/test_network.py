@@ -1,7 +1,8 @@
-"""The network is causal, does not mind padding or company, and is a plain causal language model on ids alone."""
+"""The network is causal, does not mind company, and is a plain causal language model on ids alone."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
@@ -9,7 +10,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from tests.omni.rows import make_row
 from vivavoce.omni.configuration import OmniConfig, make_nano, make_tiny
 from vivavoce.omni.losses import LossWeights, compute_losses
-from vivavoce.omni.network import OmniForConversation, collate, track_speaking
+from vivavoce.omni.network import OmniForConversation, StepBatch, collate, track_speaking
 from vivavoce.omni.steps import CLOCK, SPEAK, STAY, STOP
 
 
@@ -21,7 +22,8 @@ def model() -> OmniForConversation:
 
 def hidden_of(model: OmniForConversation, *rows) -> torch.Tensor:
     with torch.no_grad():
-        return model.hear_trunk(model.embed(collate(list(rows))))
+        batch = collate(list(rows))
+        return model.hear_trunk(model.embed(batch), batch.lengths)
 
 
 def test_what_comes_later_changes_nothing_before(model: OmniForConversation) -> None:
@@ -32,8 +34,8 @@ def test_what_comes_later_changes_nothing_before(model: OmniForConversation) -> 
     changed.text[7:] = 5
     before = int((row.kinds == CLOCK).argmax()) + 7
     left, right = hidden_of(model, row), hidden_of(model, changed)
-    assert torch.equal(left[:, :before], right[:, :before])
-    assert not torch.allclose(left[:, before], right[:, before])
+    assert torch.equal(left[:before], right[:before])
+    assert not torch.allclose(left[before], right[before])
 
 
 def test_a_clock_step_reads_only_the_outputs_of_the_step_before(model: OmniForConversation) -> None:
@@ -42,25 +44,41 @@ def test_a_clock_step_reads_only_the_outputs_of_the_step_before(model: OmniForCo
     changed.text[6] = (changed.text[6] + 1) % 300
     first = int((row.kinds == CLOCK).argmax())
     left, right = hidden_of(model, row), hidden_of(model, changed)
-    assert torch.equal(left[:, : first + 7], right[:, : first + 7])
-    assert not torch.allclose(left[:, first + 7], right[:, first + 7])
+    assert torch.equal(left[: first + 7], right[: first + 7])
+    assert not torch.allclose(left[first + 7], right[first + 7])
 
 
-def test_padded_in_a_batch_equals_alone(model: OmniForConversation) -> None:
-    short, long = make_row(model.config, 1, num_clock=6), make_row(model.config, 2, num_clock=20)
-    together = hidden_of(model, short, long)
-    torch.testing.assert_close(together[0, : len(short)], hidden_of(model, short)[0], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(together[1], hidden_of(model, long)[0], atol=1e-5, rtol=1e-5)
+def test_in_company_equals_alone(model: OmniForConversation) -> None:
+    rows = [make_row(model.config, seed, num_clock=num_clock) for seed, num_clock in enumerate((6, 7, 8, 20))]
+    together = hidden_of(model, *rows).split([len(row) for row in rows])
+    for row, hidden in zip(rows, together):
+        torch.testing.assert_close(hidden, hidden_of(model, row), atol=1e-5, rtol=1e-5)
 
 
-def test_the_loss_of_a_padded_row_is_its_loss_alone(model: OmniForConversation) -> None:
-    row = make_row(model.config, 3)
+def test_packed_rows_equal_the_stock_forward(model: OmniForConversation) -> None:
+    row = make_row(model.config, 1)
+    with torch.no_grad():
+        embeds = model.embed(collate([row]))
+        stock = model.model(inputs_embeds=embeds[None], use_cache=False).last_hidden_state[0]
+    torch.testing.assert_close(hidden_of(model, row), stock, atol=1e-5, rtol=1e-5)
+
+
+def test_unsorted_rows_keep_their_places(model: OmniForConversation) -> None:
+    rows = [make_row(model.config, seed, num_clock=num_clock) for seed, num_clock in enumerate((20, 6, 9))]
+    together = hidden_of(model, *rows).split([len(row) for row in rows])
+    torch.testing.assert_close(together[1], hidden_of(model, rows[1]), atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_of_a_row_does_not_mind_company_without_weight(model: OmniForConversation) -> None:
+    row, other = make_row(model.config, 3), make_row(model.config, 4, num_clock=30)
+    names = [item.name for item in fields(StepBatch) if item.name.endswith("weights")]
+    silent = replace(other, **{name: np.zeros_like(getattr(other, name)) for name in names})
     with torch.no_grad():
         alone = compute_losses(model, collate([row]), LossWeights())[1]
-        padded = compute_losses(model, collate([row], num_steps=len(row) + 40), LossWeights())[1]
+        together = compute_losses(model, collate([row, silent]), LossWeights())[1]
     assert alone.keys() == {"token", "turn", "text", "heard", "codes"}
     for name in alone:
-        torch.testing.assert_close(alone[name], padded[name], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(alone[name], together[name], atol=1e-5, rtol=1e-5)
 
 
 def test_the_ear_streams_as_it_hears_the_whole(model: OmniForConversation) -> None:

@@ -35,6 +35,8 @@ from vivavoce.omni.vocabulary import Vocabulary
 MEL_FLOOR = float((np.log(USER_MEL.floor) - USER_MEL.mean) / USER_MEL.scale)
 _POWER = 2 * USER_MEL.scale
 """Log-power per unit of scaled log-magnitude."""
+_DIGIT_LETTERS = 3.5
+"""A digit is written with one character and said with about so many letters."""
 
 TEXT_WEIGHT = 1.0
 PROMPT_WEIGHT = 0.1
@@ -219,18 +221,28 @@ class LiveTrack:
         )
 
 
-def place_transcript(loudness: np.ndarray, num_ids: int, *, first_frame: int, delay_steps: int) -> list[int]:
+def place_transcript(
+    loudness: np.ndarray, weights: Sequence[float], *, first_frame: int, delay_steps: int
+) -> list[int]:
     """Steps at which a transcript's tokens are due, from where the sound is.
 
-    Tokens are spread over the *voiced* frames evenly and fall `delay_steps` after their end. No aligner is needed: with
-    synthetic voices the guess is a few frames off, which the delay covers.
+    Tokens are spread over the *voiced* frames in proportion to their weights (how much there is to say) and fall
+    `delay_steps` after their end. No aligner is needed: with synthetic voices the guess is a few frames off, which the
+    delay covers.
 
-    Shapes: loudness [F] per 10 ms, in any log unit. first_frame: where the utterance starts, in 10 ms frames.
+    Shapes: loudness [F] per 10 ms, in any log unit; weights, one per token. first_frame: where the utterance starts, in
+    10 ms frames.
     """
     floor = loudness.min() + 0.35 * (loudness.max() - loudness.min())
     voiced = np.flatnonzero(loudness >= floor)
-    ends = voiced[np.clip(np.ceil(np.arange(1, num_ids + 1) / num_ids * len(voiced)).astype(int) - 1, 0, None)]
+    shares = np.cumsum(weights) / np.sum(weights)
+    ends = voiced[np.clip(np.ceil(shares * len(voiced) - 1e-6).astype(int) - 1, 0, None)]
     return [int((first_frame + end) // MEL_FRAMES_PER_STEP + delay_steps) for end in ends]
+
+
+def weigh_spoken(piece: str) -> float:
+    """About how long a piece of text is in the mouth, in letters; marks between words are nearly nothing."""
+    return 0.1 + sum(_DIGIT_LETTERS if char.isdigit() else 1.0 for char in piece if char.isalnum())
 
 
 def mix_mel(track: np.ndarray, mel: np.ndarray, first_frame: int) -> None:

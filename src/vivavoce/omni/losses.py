@@ -40,7 +40,7 @@ def compute_losses(
 
     Only positions that carry weight pass the heads.
     """
-    hidden = model.hear_trunk(model.embed(batch))
+    hidden = model.hear_trunk(model.embed(batch), batch.lengths)
     total = hidden.new_zeros((), dtype=torch.float32)
     report: dict[str, Tensor] = {}
 

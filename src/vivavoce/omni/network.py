@@ -23,20 +23,23 @@ from vivavoce.omni.configuration import (
     PATCH_PIXELS,
     OmniConfig,
 )
+from vivavoce.omni.packing import pack_rows, packed_attention
 from vivavoce.omni.stem import Stem
-from vivavoce.omni.steps import CLOCK, FRAME_PATCH, NO_TARGET, PATCH, SPEAK, STAY, TOKEN, Steps
+from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, STAY, TOKEN, Steps
 
 _MARK_CLOCK, _MARK_MUTED, _MARK_SPEAKING, _MARK_SILENT = range(4)
 
 
 @dataclass
 class StepBatch:
-    """Rows padded to one length, as tensors. B rows, T positions, N clock steps in the longest row.
+    """Rows as tensors. B rows of `lengths` [B] laid end to end in S positions, N clock steps in the longest row.
 
-    `Steps` names the fields; `is_clock` [B, N] tells clock steps from padding, `is_speaking` [B, N] is the state before
-    each clock step. Patches of all rows follow one another: [all pictures, 64, 192].
+    `Steps` names the fields: kinds, ids, targets and their weights are [S]; streams of the clock are padded, [B, N], and
+    `is_clock` [B, N] tells clock steps from padding; `is_speaking` [B, N] is the state before each clock step. Patches of
+    all rows follow one another: [all pictures, 64, 192].
     """
 
+    lengths: Tensor
     kinds: Tensor
     ids: Tensor
     targets: Tensor
@@ -61,14 +64,16 @@ class StepBatch:
         return StepBatch(**{item.name: getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)})
 
 
-def collate(rows: list[Steps], *, num_steps: int | None = None) -> StepBatch:
-    """Rows padded at the end to the longest, or to `num_steps`; padding has no loss and, being later, is not seen."""
-    length = max(map(len, rows)) if num_steps is None else num_steps
+def collate(rows: list[Steps]) -> StepBatch:
+    """Rows laid end to end; streams of the clock padded at the end to the longest, which no step before it sees."""
     num_clock = max(1, *(len(row.turn) for row in rows)) if len(rows) > 1 else max(1, len(rows[0].turn))
 
-    def pad(name: str, size: int, fill: float = 0) -> Tensor:
+    def join(name: str) -> Tensor:
+        return torch.from_numpy(np.concatenate([getattr(row, name) for row in rows]))
+
+    def pad(name: str) -> Tensor:
         arrays = [getattr(row, name) for row in rows]
-        out = np.full((len(rows), size, *arrays[0].shape[1:]), fill, arrays[0].dtype)
+        out = np.zeros((len(rows), num_clock, *arrays[0].shape[1:]), arrays[0].dtype)
         for idx, array in enumerate(arrays):
             out[idx, : len(array)] = array
         return torch.from_numpy(out)
@@ -91,15 +96,11 @@ def collate(rows: list[Steps], *, num_steps: int | None = None) -> StepBatch:
         is_clock[idx, : len(row.turn)] = True
         is_speaking[idx, : len(row.turn)] = track_speaking(row.turn)
     return StepBatch(
-        kinds=pad("kinds", length, TOKEN),
-        ids=pad("ids", length),
-        targets=pad("targets", length, NO_TARGET),
-        target_weights=pad("target_weights", length),
-        patches=torch.from_numpy(np.concatenate([row.patches for row in rows])),
-        frame_patches=torch.from_numpy(np.concatenate([row.frame_patches for row in rows])),
+        lengths=torch.tensor([len(row) for row in rows]),
         is_clock=torch.from_numpy(is_clock),
         is_speaking=torch.from_numpy(is_speaking),
-        **{name: pad(name, num_clock) for name in clock_names},
+        **{name: join(name) for name in ("kinds", "ids", "targets", "target_weights", "patches", "frame_patches")},
+        **{name: pad(name) for name in clock_names},
     )
 
 
@@ -189,7 +190,7 @@ class OmniForConversation(LlamaForCausalLM):
         return self.config.num_codes_per_book
 
     def embed(self, batch: StepBatch) -> Tensor:
-        """Input vectors of all positions, [B, T, D]."""
+        """Input vectors of all positions, [S, D]."""
         embeds = self.model.embed_tokens(batch.ids.where(batch.kinds == TOKEN, 0))
         dtype = embeds.dtype
         mel = batch.mel.flatten(1, 2).to(dtype)
@@ -219,9 +220,14 @@ class OmniForConversation(LlamaForCausalLM):
         words = self.model.embed_tokens(inputs.text) + self.heard_table(inputs.heard)
         return heard_sound + state + codes + words + marks[_MARK_CLOCK]
 
-    def hear_trunk(self, embeds: Tensor) -> Tensor:
-        """The trunk over whole rows, [B, T, D] to [B, T, D]."""
-        return self.model(inputs_embeds=embeds, use_cache=False).last_hidden_state
+    def hear_trunk(self, embeds: Tensor, lengths: Tensor) -> Tensor:
+        """The trunk over whole rows of `lengths` [B] laid end to end, [S, D] to [S, D]; no row sees another."""
+        rows = pack_rows(lengths.tolist(), embeds.device)
+        with packed_attention(self.config):
+            out = self.model(
+                inputs_embeds=embeds[None], position_ids=rows.position_ids, use_cache=False, packed_rows=rows
+            )
+        return out.last_hidden_state[0]
 
     def clock_logits(self, hidden: Tensor) -> ClockLogits:
         """The three decisions of clock steps from hidden [..., D]."""

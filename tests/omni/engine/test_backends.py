@@ -72,7 +72,8 @@ def read_row(backend: Backend, vectors: list[np.ndarray], chunk: int) -> np.ndar
 def truth(model: OmniForConversation) -> tuple[Steps, torch.Tensor]:
     row = make_row(model.config, 5)
     with torch.no_grad():
-        return row, model.hear_trunk(model.embed(collate([row])))[0]
+        batch = collate([row])
+        return row, model.hear_trunk(model.embed(batch), batch.lengths)
 
 
 def test_a_row_fed_step_by_step_equals_the_whole_forward_of_training(backend: Backend, truth) -> None:

@@ -19,7 +19,7 @@ from vivavoce.data.example import (
 )
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import make_tiny
-from vivavoce.omni.layout import RowWriter, place_transcript
+from vivavoce.omni.layout import RowWriter, place_transcript, weigh_spoken
 from vivavoce.omni.steps import CLOCK, SPEAK, STOP, TOKEN, Steps
 from vivavoce.omni.training.rows import TRIM_MARGIN_S, RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, train_vocabulary
@@ -164,11 +164,20 @@ def test_a_picture_that_arrives_while_the_clock_runs_stands_between_its_steps(ma
 
 def test_transcript_tokens_spread_over_what_is_voiced() -> None:
     loudness = np.array([0.0] * 40 + [1.0] * 40 + [0.0] * 80 + [1.0] * 40)
-    assert place_transcript(loudness, 4, first_frame=0, delay_steps=4) == [
+    assert place_transcript(loudness, [1.0] * 4, first_frame=0, delay_steps=4) == [
         59 // 8 + 4,
         79 // 8 + 4,
         179 // 8 + 4,
         199 // 8 + 4,
+    ]
+
+
+def test_a_token_takes_its_share_of_the_sound() -> None:
+    loudness = np.array([1.0] * 80)
+    weights = [weigh_spoken(piece) for piece in ("three", " r", "ed", ",", " 7")]
+    assert weights == [5.1, 1.1, 2.1, 0.1, 3.6]
+    assert place_transcript(loudness, weights, first_frame=8, delay_steps=0) == [
+        (8 + end - 1) // 8 for end in (34, 42, 56, 56, 80)
     ]
 
 

@@ -1,6 +1,6 @@
 """Batches of rows for the trunk: step n's batch depends on (seed, n) alone.
 
-Rows of one batch are sorted by length and cut into micro-batches, so that little is padding. A worker process makes them
+Rows of one batch are sorted by length, so that little is padded, and cut into micro-batches. A worker process makes them
 ahead of the trainer.
 """
 
@@ -31,10 +31,10 @@ DrawExamples = Callable[[int], Iterator[Example]]
 class BatchConfig:
     """How much the trunk sees at once."""
 
-    rows: int = 48
+    rows: int = 96
     """Rows of one optimiser step, over all processes."""
     micro_positions: int = 4096
-    """Padded positions passed at once; more only costs memory."""
+    """Positions passed at once; more only costs memory."""
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.micro_positions < 1:
@@ -75,11 +75,13 @@ class StepBatches(Dataset[list[StepBatch]]):
 
 def _cut(rows: list[Steps], micro_positions: int) -> Iterator[list[Steps]]:
     group: list[Steps] = []
+    size = 0
     for row in rows:
-        if group and len(row) * (len(group) + 1) > micro_positions:
+        if group and size + len(row) > micro_positions:
             yield group
-            group = []
+            group, size = [], 0
         group.append(row)
+        size += len(row)
     if group:
         yield group
 

@@ -54,7 +54,7 @@ def measure_held_out(model: OmniForConversation, batches: list[StepBatch]) -> di
 
 def _hits(model: OmniForConversation, batch: StepBatch) -> dict[str, list[float]]:
     """1 or 0 for each thing to be guessed: words and image codes on token steps, words said and heard, turns, codes."""
-    hidden = model.hear_trunk(model.embed(batch))
+    hidden = model.hear_trunk(model.embed(batch), batch.lengths)
     is_target = batch.target_weights > 0
     guesses, targets = model.lm_head(hidden[is_target]).argmax(-1), batch.targets[is_target]
     is_image = targets >= model.config.num_text_ids

@@ -32,6 +32,7 @@ from vivavoce.omni.layout import (
     make_quiet,
     mix_mel,
     place_transcript,
+    weigh_spoken,
     without_sound,
 )
 from vivavoce.omni.steps import SPEAK, StepRow, Steps
@@ -190,7 +191,8 @@ class RowMaker:
             ids = self.writer.vocabulary.encode(span.what.text)
             delay = self.writer.config.transcript_delay_steps
             loudness = mel.max(axis=1)
-            track.hear(place_transcript(loudness, len(ids), first_frame=first_frame, delay_steps=delay), ids)
+            weights = [weigh_spoken(self.writer.vocabulary.decode([idx])) for idx in ids]
+            track.hear(place_transcript(loudness, weights, first_frame=first_frame, delay_steps=delay), ids)
 
     def _duration_s(self, what: Heard) -> float:
         if isinstance(what, Speech) and what.voice == PRESET_VOICE:
