@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from vivavoce.content import Audio, Conversation, Text, assistant, user
+from vivavoce.content import Audio, Conversation, Image, Text, assistant, user
 from vivavoce.data.answers import Answer, normalise_words, say_number
 from vivavoce.data.example import (
     PRESET_VOICE,
     Example,
+    Insert,
     OwnSpan,
     Speech,
     Timeline,
@@ -58,6 +59,13 @@ def test_reply_after_a_backchannel_waits_for_the_longer_of_both():
     timeline = Timeline((UserSpan("speech", ASK, gap_s=0.0), OwnSpan(REPLY), over, OwnSpan(REPLY, onset_frames=1)))
     *_, second, last = timeline.schedule(lambda speech: 2.0)
     assert last.start_s == pytest.approx(second.end_s + 0.08)
+
+
+def test_reply_to_a_film_without_words_waits_for_its_last_frame():
+    frame = Image(np.zeros((4, 4, 3), np.uint8))
+    frames = tuple(Insert(frame, 0.5 * order, is_frame=True) for order in range(4))
+    *_, reply = Timeline((*frames, OwnSpan(REPLY, onset_frames=1))).schedule(lambda speech: 1.0)
+    assert reply.start_s == pytest.approx(1.5 + 0.08)
 
 
 def test_rendered_speech_goes_to_its_place_in_order():

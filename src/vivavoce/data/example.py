@@ -126,18 +126,20 @@ class Timeline:
     def schedule(self, duration_s: Callable[[Speech | Sound | Audio], float]) -> tuple[Scheduled, ...]:
         """True times of all events, given how long each rendered sound lasts (without silence at either end).
 
-        Inserts anchored at `start` count from time 0. An own span is cut `stop_frames` after a `speech` starts in it.
+        Inserts anchored at `start` count from time 0. An own span waits for what was shown before it, and is cut
+        `stop_frames` after a `speech` starts in it.
         """
         done: list[Scheduled] = []
-        last_end_s = user_end_s = 0.0
+        last_end_s = user_end_s = shown_s = 0.0
         own_idx: int | None = None
         for event in self.events:
             if isinstance(event, Insert):
                 start_s = event.gap_s + (0.0 if event.anchor == "start" else last_end_s)
+                shown_s = max(shown_s, start_s)
                 done.append(Scheduled(event, start_s, start_s))
                 continue
             if isinstance(event, OwnSpan):
-                start_s = max(user_end_s, last_end_s) + event.onset_frames * FRAME_S
+                start_s = max(user_end_s, last_end_s, shown_s) + event.onset_frames * FRAME_S
                 end_s = start_s + duration_s(event.speech)
                 own_idx = len(done)
             else:
