@@ -268,9 +268,8 @@ def verify(store: Store, config: Config, tally: Tally) -> dict[str, Any]:
             lost_drafts += told is not None and (
                 newest is None or told not in {flaw["uid"] for flaw in newest["flaws"]}
             )
-        findings = dict(
-            session.execute(select(Finding.assignment_id, func.count()).group_by(Finding.assignment_id)).tuples().all()
-        )
+        counted = session.execute(select(Finding.assignment_id, func.count()).group_by(Finding.assignment_id))
+        findings = dict(counted.all())
     cells = Counter((row.item_id, row.arm, row.slot) for row in rows)
     states = {row.public_id: row.state for row in rows}
     return {

@@ -71,14 +71,10 @@ def measure_progress(session: Session, study: Study, plan: StudyPlan) -> Progres
     states = dict(
         session.execute(
             select(Assignment.state, func.count()).where(Assignment.study_id == study.id).group_by(Assignment.state)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     num_items = dict(
-        session.execute(select(Item.kind, func.count()).where(Item.study_id == study.id).group_by(Item.kind))
-        .tuples()
-        .all()
+        session.execute(select(Item.kind, func.count()).where(Item.study_id == study.id).group_by(Item.kind)).all()
     )
     done = _count_done(session, study)
     given, wanted = count_waiting(session, study.id)
@@ -154,9 +150,7 @@ def _as_number(column: Any) -> Any:
 
 
 def _list_people(session: Session, study: Study) -> list[PersonRow]:
-    seen = dict(
-        session.execute(select(SignIn.person_id, func.max(SignIn.seen_at)).group_by(SignIn.person_id)).tuples().all()
-    )
+    seen = dict(session.execute(select(SignIn.person_id, func.max(SignIn.seen_at)).group_by(SignIn.person_id)).all())
     seconds: dict[int, list[float]] = {}
     opened: dict[int, int] = {}
     rows = session.execute(

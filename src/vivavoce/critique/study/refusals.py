@@ -47,3 +47,13 @@ def finished() -> Refusal:
 def study_closed() -> Refusal:
     """The study takes no more work."""
     return Refusal("closed", "The study is closed. Thank you; everything that you handed in is kept.", 403)
+
+
+def too_many(whose: str, rate_hz: float, burst: int) -> Refusal:
+    """More requests than one client may send; `whose` names the bound: sign-in or address."""
+    return Refusal(
+        "too_many",
+        f"Too many requests from one {whose}: {burst} at once and {rate_hz:g} a second are allowed. "
+        "This one changed nothing; wait a second and try again.",
+        429,
+    )

@@ -19,6 +19,7 @@ from vivavoce.critique.study import accounts
 from vivavoce.critique.study.plan import plan_from_json
 from vivavoce.critique.study.refusals import Refusal
 from vivavoce.critique.study.web import admin, labeller, validator
+from vivavoce.critique.study.web.limits import RateLimit, RateLimits
 from vivavoce.critique.study.web.requests import (
     COOKIE,
     HERE,
@@ -42,10 +43,17 @@ _HEADERS = {
 }
 
 
-def make_app(store: Store, *, media_dir: Path | None = None, is_https: bool = False) -> Starlette:
+def make_app(
+    store: Store,
+    *,
+    media_dir: Path | None = None,
+    is_https: bool = False,
+    limits: RateLimits = RateLimits(),  # noqa: B008
+) -> Starlette:
     """The application over an open store.
 
-    media_dir: where the files of pictures and sounds are. is_https: send the cookie over HTTPS alone.
+    media_dir: where the files of pictures and sounds are. is_https: send the cookie over HTTPS alone. limits: of
+    requests by one client.
     """
     app = Starlette(
         routes=[
@@ -64,6 +72,8 @@ def make_app(store: Store, *, media_dir: Path | None = None, is_https: bool = Fa
         exception_handlers={404: _not_found},
     )
     app.state.store, app.state.media_dir, app.state.is_https = store, media_dir, is_https
+    # the last added is the outermost, so that a refusal carries the headers too
+    app.add_middleware(RateLimit, limits=limits)  # type: ignore[arg-type]  # as below
     app.add_middleware(Guard)  # type: ignore[arg-type]  # starlette's factory protocol does not see a plain class
     return app
 
