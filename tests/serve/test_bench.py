@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from types import SimpleNamespace
 
@@ -10,25 +11,58 @@ import pytest
 
 from vivavoce.errors import CheckpointError, DataError
 from vivavoce.serve import engines
-from vivavoce.serve.bench.conversation import Question, Turn, count_underruns, find_first_audible
+from vivavoce.serve.bench.conversation import Conversation, Question, Turn, measure
 from vivavoce.serve.bench.latency import LatencyReport
+from vivavoce.serve.bench.listening import count_underruns, gather_replies, measure_stop, measure_wait
 from vivavoce.serve.bench.load import Level
 from vivavoce.serve.bench.questions import load_questions, make_tones, read_questions
 from vivavoce.serve.scripted_engine import make_tone
+from vivavoce.serve.sound import encode_sound
 
 TONE = make_tone(300, 0, 1920)
 SILENCE = np.zeros(1920, np.float32)
 
 
-def delta(at, item="a"):
-    data = base64.b64encode(bytes(3840)).decode()
-    return at, SimpleNamespace(type="response.output_audio.delta", item_id=item, delta=data)
+def delta(at, item="a", pcm=None, response="r"):
+    data = base64.b64encode(bytes(3840) if pcm is None else encode_sound(pcm, "audio/pcm")).decode()
+    return at, SimpleNamespace(type="response.output_audio.delta", item_id=item, response_id=response, delta=data)
+
+
+def done(at, response="r", reason=None):
+    details = SimpleNamespace(reason=reason) if reason else None
+    return at, SimpleNamespace(type="response.done", response=SimpleNamespace(id=response, status_details=details))
 
 
 def test_the_wait_ends_at_the_first_sound_that_can_be_heard_not_at_the_first_delta():
     late = np.concatenate([SILENCE[:960], TONE[:960]])
-    assert find_first_audible([(1.0, SILENCE), (1.08, late)], ended_s=0.9) == pytest.approx(0.18 + 0.04)
-    assert find_first_audible([(1.0, SILENCE)], ended_s=0.9) is None
+    heard = gather_replies([delta(1.0, pcm=SILENCE), delta(1.08, pcm=late)])
+    assert measure_wait(heard, ended_s=0.9) == pytest.approx(0.18 + 0.04)
+    assert measure_wait(gather_replies([delta(1.0, pcm=SILENCE)]), ended_s=0.9) is None
+
+
+def test_a_turn_that_was_begun_too_soon_may_still_be_answered_and_only_the_answer_is_waited_for():
+    too_soon = [delta(1.0, pcm=TONE), done(1.25, reason="turn_detected")]
+    turn = Turn("q")
+    measure(turn, [*too_soon, delta(2.5, pcm=TONE, response="s", item="b"), done(3.0, "s")], ended_s=2.25, onset_s=None)
+    assert (turn.false_start, turn.wait_s, turn.first_delta_s) == (True, 0.25, 0.25)
+    turn = Turn("q")
+    measure(turn, [delta(1.0, pcm=TONE), delta(2.5, pcm=TONE), done(3.0)], ended_s=2.25, onset_s=None)
+    assert (turn.false_start, turn.wait_s) == (True, None)
+
+
+def test_only_a_reply_that_an_interruption_met_and_ended_has_a_stop_time():
+    first = [delta(1.0, pcm=TONE), done(2.0, reason="turn_detected")]
+    later = [delta(3.5, pcm=TONE, response="s", item="b"), done(4.75, "s", "turn_detected")]
+    assert measure_stop(gather_replies(first), onset_s=1.5) == 0.5
+    # over before the interruption began: this was once printed as a stop after -569 ms
+    assert measure_stop(gather_replies(first), onset_s=2.5) is None
+    assert measure_stop(gather_replies([*first, *later]), onset_s=4.0) == 0.75
+    assert measure_stop(gather_replies([delta(1.0, pcm=TONE), done(2.0)]), onset_s=1.5) is None, "it ended by itself"
+    assert measure_stop(gather_replies([delta(1.0, pcm=TONE)]), onset_s=1.5) is None, "it never stopped"
+    met = [Turn("q", met_speech=True, stop_s=0.5), Turn("q", met_speech=True), Turn("q")]
+    found = LatencyReport([], met, {}).estimate()
+    assert (found["stopped"].value, found["stopped"].n) == (0.5, 2)
+    assert found["barge_ins_that_met_speech"].n == 3
 
 
 def test_a_delta_is_late_when_the_player_has_run_dry():
@@ -36,6 +70,55 @@ def test_a_delta_is_late_when_the_player_has_run_dry():
     assert count_underruns(steady) == 0
     assert count_underruns([*steady[:10], *(delta(0.08 * idx + 0.15) for idx in range(10, 20))]) == 1
     assert count_underruns([delta(0.0), delta(5.0, "b")]) == 0
+
+
+class PlayedServer:
+    """A connection in which what happens is fixed: each chunk that comes sets off the events planned for it."""
+
+    def __init__(self, plan):
+        self.realtime = self.session = self.input_audio_buffer = self
+        self._plan, self._events, self.chunks = plan, asyncio.Queue(), 0
+
+    def connect(self, model):
+        return self
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *error):
+        pass
+
+    async def update(self, session):
+        self._events.put_nowait(SimpleNamespace(type="session.updated"))
+
+    async def append(self, audio):
+        for event in self._plan.get(self.chunks, ()):
+            self._events.put_nowait(event)
+        self.chunks += 1
+
+    async def __aiter__(self):
+        while True:
+            yield await self._events.get()
+
+
+def test_the_microphone_stays_open_after_a_false_start_until_the_question_is_answered(monkeypatch):
+    monkeypatch.setattr("vivavoce.serve.bench.conversation.TRANSCRIPT_S", 0.0)
+    question = Question(
+        "q", np.concatenate([make_tone(300, 0, 4800), np.zeros(4800, np.float32), make_tone(300, 0, 4800)])
+    )
+    too_soon = [delta(0, pcm=TONE)[1], done(0, reason="turn_detected")[1]]
+    answer = [delta(0, pcm=TONE, response="s", item="b")[1], done(0, "s")[1]]
+    server = PlayedServer({14: too_soon, 34: answer})  # the question's last voiced sample is in chunk 29
+
+    async def run():
+        async with Conversation(server, turn_detection={"type": "semantic_vad"}) as conversation:
+            return await conversation.ask(question)
+
+    turn = asyncio.run(run())
+    assert server.chunks >= 35
+    assert turn.false_start
+    assert turn.wait_s is not None
+    assert turn.wait_s >= 0.1  # chunk 34 is complete at 700 ms, the question at 600
 
 
 def test_the_end_of_a_question_is_its_last_voiced_sample():

@@ -8,11 +8,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from vivavoce.files import write_json
+
+if TYPE_CHECKING:
+    from vivavoce.serve.bench.conversation import Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,7 @@ def bench_latency(target: Annotated[Target, tyro.conf.arg(name="")], turns: int 
                 barge_ins=barge_ins,
                 turn_detection=_detection(target),
                 key=os.environ.get("VIVA_KEY"),
-                on_turn=lambda turn: print(f"  {_line(turn)}", flush=True),
+                on_turn=lambda turn, is_interrupted: print(f"  {_line(turn, is_interrupted)}", flush=True),
             )
         )
         counted = read_metrics(address, os.environ.get("VIVA_KEY"))
@@ -162,7 +165,8 @@ def _detection(target: Target) -> dict[str, Any]:
 
 
 def _settings(target: Target) -> dict[str, Any]:
-    from vivavoce.serve.bench.conversation import CHUNK_S, PLAYOUT_LEAD_S
+    from vivavoce.serve.bench.conversation import CHUNK_S
+    from vivavoce.serve.bench.listening import PLAYOUT_LEAD_S
 
     return {
         "model": target.base_url or target.model,
@@ -179,12 +183,15 @@ def _real_time_factor(counted: dict[str, float]) -> float | None:
     return counted["vivavoce_step_seconds_sum"] / (steps * 0.08) if steps else None
 
 
-def _line(turn) -> str:
-    wait = (
-        "spoke too soon" if turn.false_start else "no answer" if turn.wait_s is None else f"{turn.wait_s * 1000:.0f} ms"
-    )
-    stop = f", stopped after {turn.stop_s * 1000:.0f} ms" if turn.stop_s is not None else ""
-    return f"{turn.question:40} {wait}{stop}  {turn.answer.strip()[:60]}"
+def _line(turn: Turn, is_interrupted: bool) -> str:
+    wait = "no answer" if turn.wait_s is None else f"{turn.wait_s * 1000:.0f} ms"
+    soon = ", spoke too soon" if turn.false_start else ""
+    stop = ""
+    if turn.stop_s is not None:
+        stop = f", stopped after {turn.stop_s * 1000:.0f} ms"
+    elif is_interrupted:
+        stop = ", did not stop" if turn.met_speech else ", nothing to interrupt"
+    return f"{turn.question:40} {wait}{soon}{stop}  {turn.answer.strip()[:60]}"
 
 
 def _print_conditions(hardware: dict[str, Any], settings: dict[str, Any]) -> None:

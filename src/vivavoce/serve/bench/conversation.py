@@ -1,7 +1,7 @@
 """One measured turn: a recorded question streamed at 1x, the answer's arrival on one clock, playback simulated.
 
-The end of the question is the time its last voiced sample was sent; the first audible sample is the first 10 ms of the
-answer above -45 dB. Waiting for the end of the turn is therefore part of the wait. Source of the metric: reference, 4.5.
+What each figure is measured from stands in `listening`. Waiting for the end of the turn is part of the wait. Source of the
+metric: reference, 4.5.
 """
 
 from __future__ import annotations
@@ -9,27 +9,48 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from vivavoce.serve.bench.listening import (
+    RATE_HZ,
+    Reply,
+    count_underruns,
+    find_answer,
+    find_loud,
+    find_sounding,
+    gather_replies,
+    is_false_start,
+    measure_stop,
+    measure_wait,
+    note_event,
+)
 from vivavoce.serve.sound import encode_sound
 
 CHUNK_S = 0.02
-RATE_HZ = 24_000
-AUDIBLE_DB = -45.0
-PLAYOUT_LEAD_S = 0.1
-"""What a player holds back before it starts; a delta that comes later than its moment is an underrun. chosen."""
+TALK_OVER_S = 0.5
+"""An interruption's first voiced sample comes this long after the answer's first delta. chosen."""
+LONGEST_ANSWER_S = 30.0
+TRANSCRIPT_S = 0.9
+"""The transcript of the user comes some steps after the turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A recording to ask. samples: [S] float32 at 24 kHz; last_voiced_s: where its speech ends; pauses inside of it."""
+    """A recording to ask. samples: [S] float32 at 24 kHz."""
 
     name: str
     samples: np.ndarray
     text: str = ""
+
+    @property
+    def first_voiced_s(self) -> float:
+        """Time of the first 10 ms that are louder than -45 dB; 0 if none are."""
+        loud = np.flatnonzero(find_loud(self.samples))
+        return int(loud[0]) * 0.01 if len(loud) else 0.0
 
     @property
     def last_voiced_s(self) -> float:
@@ -44,43 +65,26 @@ class Question:
         return len(loud) > 1 and int(np.max(np.diff(loud))) >= 30
 
 
-def find_loud(samples: np.ndarray) -> np.ndarray:
-    """Which stretches of 10 ms of [S] samples at 24 kHz can be heard."""
-    count = len(samples) // 240
-    power = np.mean(np.square(samples[: count * 240].reshape(count, 240), dtype=np.float64), axis=1)
-    return power > 10 ** (AUDIBLE_DB / 10)
-
-
 @dataclass(slots=True)
 class Turn:
-    """What was measured in one turn. Times in seconds; None where it did not happen."""
+    """What was measured in one turn. Times in seconds; None where it did not happen. Definitions: `listening`."""
 
     question: str
     wait_s: float | None = None
-    """Last voiced sample sent to first audible sample received."""
+    """Last voiced sample to first audible sample of the answer."""
     first_delta_s: float | None = None
-    """The same to the first delta, audible or not."""
+    """The same to the first delta of the answer, audible or not."""
     false_start: bool = False
     """The model spoke before the question was over."""
     spoken_s: float = 0.0
     underruns: int = 0
+    met_speech: bool = False
+    """An interruption began while the model spoke."""
     stop_s: float | None = None
-    """Start of the barge-in to the server's last delta or its response.done, whichever is later."""
+    """First voiced sample of the interruption to the end of the reply, if that was cancelled for it."""
     transcript: str = ""
     answer: str = ""
     error: str | None = None
-
-
-@dataclass(slots=True)
-class _Ear:
-    """What came in, and when."""
-
-    deltas: list[tuple[float, np.ndarray]] = field(default_factory=list)
-    events: list[tuple[float, Any]] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def times_of(self, kind: str) -> list[float]:
-        return [at for at, event in self.events if event.type == kind]
 
 
 class Conversation:
@@ -90,7 +94,9 @@ class Conversation:
         self._client = client
         self._turn_detection = turn_detection
         self._model = model
-        self._ear = _Ear()
+        self._events: list[tuple[float, Any]] = []
+        self._replies: dict[str, Reply] = {}
+        self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Conversation:
         self._manager = self._client.realtime.connect(model=self._model)
@@ -98,7 +104,11 @@ class Conversation:
         heard = {"turn_detection": self._turn_detection, "transcription": {"model": "own"}}
         await self._connection.session.update(session={"type": "realtime", "audio": {"input": heard}})
         self._reader = asyncio.create_task(self._read())
-        await self._wait_for("session.updated", 10.0)
+        is_updated = await self._wait_until(
+            lambda: any(event.type == "session.updated" for _, event in self._events), time.monotonic() + 10.0
+        )
+        if not is_updated and self._reader.done():
+            self._reader.result()
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -107,42 +117,47 @@ class Conversation:
 
     async def _read(self) -> None:
         async for event in self._connection:
-            now = time.monotonic()
-            if event.type == "response.output_audio.delta":
-                pcm = np.frombuffer(base64.b64decode(event.delta), "<i2").astype(np.float32) / 32768
-                self._ear.deltas.append((now, pcm))
-            self._ear.events.append((now, event))
-            self._ear.changed.set()
+            now_s = time.monotonic()
+            self._events.append((now_s, event))
+            note_event(self._replies, now_s, event)
+            self._changed.set()
 
-    async def _wait_for(self, kind: str, timeout_s: float, count: int = 1) -> bool:
-        deadline = time.monotonic() + timeout_s
-        while len(self._ear.times_of(kind)) < count:
-            if self._reader.done() or time.monotonic() > deadline:
+    async def _wait_until(self, is_so: Callable[[], bool], deadline_s: float) -> bool:
+        while not is_so():
+            left_s = deadline_s - time.monotonic()
+            if self._reader.done() or left_s <= 0:
                 return False
-            self._ear.changed.clear()
+            self._changed.clear()
             try:
-                await asyncio.wait_for(self._ear.changed.wait(), max(0.0, deadline - time.monotonic()))
+                await asyncio.wait_for(self._changed.wait(), left_s)
             except TimeoutError:
-                return False
+                return is_so()
         return True
 
+    def _answer(self, ended_s: float) -> Reply | None:
+        return find_answer(self._replies.values(), ended_s)
+
     async def ask(self, question: Question, *, answer_wait_s: float = 6.0, barge_in: Question | None = None) -> Turn:
-        """Stream a question and then silence until the answer is over; with `barge_in`, talk over the answer."""
-        self._ear.deltas.clear()
-        self._ear.events.clear()
+        """Stream a question and then silence until the answer is over; with `barge_in`, talk over the answer.
+
+        The microphone stays open until the question is over, also where the model speaks into it.
+        """
+        self._events.clear()
+        self._replies.clear()
         turn = Turn(question.name)
         start_s = time.monotonic()
-        microphone = asyncio.create_task(self._stream(question.samples, start_s))
         ended_s = start_s + question.last_voiced_s
-        spoke = await self._wait_for("response.output_audio.delta", len(question.samples) / RATE_HZ + answer_wait_s)
-        if spoke and barge_in is not None:
-            await self._talk_over(microphone, barge_in, turn)
-        if spoke:
-            await self._wait_for("response.done", 30.0)
-        # the false start may be followed by the real answer; the transcript comes some steps late
-        await asyncio.sleep(0.9)
+        microphone = asyncio.create_task(self._stream(question.samples, start_s))
+        deadline_s = start_s + len(question.samples) / RATE_HZ + answer_wait_s
+        is_answered = await self._wait_until(lambda: self._answer(ended_s) is not None, deadline_s)
+        onset_s = None
+        if is_answered and barge_in is not None:
+            microphone, onset_s = await self._talk_over(microphone, barge_in, ended_s)
+        longest_s = time.monotonic() + LONGEST_ANSWER_S
+        await self._wait_until(lambda: all(reply.done_s is not None for reply in self._replies.values()), longest_s)
+        await asyncio.sleep(TRANSCRIPT_S)
         microphone.cancel()
-        self._measure(turn, ended_s)
+        measure(turn, self._events, ended_s, onset_s)
         if self._reader.done():
             turn.error = "the connection ended"
         return turn
@@ -161,55 +176,37 @@ class Conversation:
             await self._connection.input_audio_buffer.append(audio=data)
             idx += 1
 
-    async def _talk_over(self, microphone: asyncio.Task[None], barge_in: Question, turn: Turn) -> None:
-        await asyncio.sleep(0.5)
+    async def _talk_over(
+        self, microphone: asyncio.Task[None], barge_in: Question, ended_s: float
+    ) -> tuple[asyncio.Task[None], float]:
+        """Interrupt the answer, to the interruption's end and until the model has fallen silent; the open microphone
+        and when the first voiced sample began."""
+        answer = self._answer(ended_s)
+        assert answer is not None
+        assert answer.begun_s is not None
+        onset_s = answer.begun_s + TALK_OVER_S
+        await asyncio.sleep(max(0.0, onset_s - time.monotonic()))
         microphone.cancel()
-        start_s = time.monotonic()
-        loud = np.flatnonzero(find_loud(barge_in.samples))
-        onset_s = start_s + (int(loud[0]) * 0.01 if len(loud) else 0.0)
-        talking = asyncio.create_task(self._stream(barge_in.samples, start_s))
-        if await self._wait_for("response.done", 6.0):
-            done_s = self._ear.times_of("response.done")[0]
-            last = [at for at, _ in self._ear.deltas if at <= done_s]
-            turn.stop_s = max([done_s, *last]) - onset_s
-        await asyncio.sleep(max(0.0, start_s + len(barge_in.samples) / RATE_HZ - time.monotonic()))
-        await asyncio.sleep(2.5)
-        talking.cancel()
-
-    def _measure(self, turn: Turn, ended_s: float) -> None:
-        deltas = self._ear.deltas
-        turn.spoken_s = sum(len(pcm) for _, pcm in deltas) / RATE_HZ
-        turn.underruns = count_underruns(self._ear.events)
-        done = [event for _, event in self._ear.events]
-        turn.transcript = " ".join(e.transcript for e in done if e.type.endswith("input_audio_transcription.completed"))
-        turn.answer = " ".join(e.transcript for e in done if e.type == "response.output_audio_transcript.done")
-        if deltas:
-            turn.first_delta_s = deltas[0][0] - ended_s
-            turn.false_start = turn.first_delta_s < 0
-        if not turn.false_start:
-            turn.wait_s = find_first_audible(deltas, ended_s)
+        # without its leading silence, which a short answer might not outlast
+        samples = barge_in.samples[round(barge_in.first_voiced_s * RATE_HZ) :]
+        onset_s = time.monotonic()
+        talking = asyncio.create_task(self._stream(samples, onset_s))
+        await asyncio.sleep(len(samples) / RATE_HZ + 2.5)
+        return talking, onset_s
 
 
-def find_first_audible(deltas: list[tuple[float, np.ndarray]], ended_s: float) -> float | None:
-    """Wait until the first audible 10 ms, counting the silence in front of it in its delta."""
-    for at, pcm in deltas:
-        loud = np.flatnonzero(find_loud(pcm))
-        if len(loud):
-            return at + int(loud[0]) * 0.01 - ended_s
-    return None
-
-
-def count_underruns(events: list[tuple[float, Any]]) -> int:
-    """Deltas that came after the moment a player, which starts `PLAYOUT_LEAD_S` after the first, needed them."""
-    late = 0
-    item, needed_s = None, 0.0
-    for at, event in events:
-        if event.type != "response.output_audio.delta":
-            continue
-        if event.item_id != item:
-            item, needed_s = event.item_id, at + PLAYOUT_LEAD_S
-        if at > needed_s:
-            late += 1
-            needed_s = at
-        needed_s += len(base64.b64decode(event.delta)) / 2 / RATE_HZ
-    return late
+def measure(turn: Turn, events: list[tuple[float, Any]], ended_s: float, onset_s: float | None) -> None:
+    """Fill in `turn` from what came. onset_s: the interruption's first voiced sample, if there was one."""
+    replies = gather_replies(events)
+    answer = find_answer(replies, ended_s)
+    turn.spoken_s = sum(len(pcm) for reply in replies for _, pcm in reply.deltas) / RATE_HZ
+    turn.underruns = count_underruns(events)
+    turn.false_start = is_false_start(replies, ended_s)
+    turn.wait_s = measure_wait(replies, ended_s)
+    turn.first_delta_s = answer.begun_s - ended_s if answer is not None and answer.begun_s is not None else None
+    if onset_s is not None:
+        turn.met_speech = find_sounding(replies, onset_s) is not None
+        turn.stop_s = measure_stop(replies, onset_s)
+    kinds = [event for _, event in events]
+    turn.transcript = " ".join(e.transcript for e in kinds if e.type.endswith("input_audio_transcription.completed"))
+    turn.answer = " ".join(e.transcript for e in kinds if e.type == "response.output_audio_transcript.done")

@@ -26,9 +26,14 @@ class LatencyReport:
         return [turn.wait_s * 1000 for turn in self.turns if turn.wait_s is not None]
 
     def estimate(self) -> dict[str, Estimate]:
-        """Every number with n and interval. Shares are over all turns, so that what was not answered counts."""
+        """Every number with n and interval; `listening` defines each.
+
+        Shares are over all turns, so that what was not answered counts; `stopped` is over the interruptions that met
+        speech, since the others had nothing to stop.
+        """
         waits = self.waits_ms
         paused = [turn for turn in self.turns if self.has_pause[turn.question]]
+        met = [turn for turn in self.barge_ins if turn.met_speech]
         stops = [turn.stop_s * 1000 for turn in self.barge_ins if turn.stop_s is not None]
         return {
             "wait_mean_ms": estimate_mean(waits),
@@ -38,7 +43,8 @@ class LatencyReport:
             "false_starts": estimate_proportion(sum(turn.false_start for turn in self.turns), len(self.turns)),
             "false_starts_in_pauses": estimate_proportion(sum(turn.false_start for turn in paused), len(paused)),
             "stop_after_barge_in_p50_ms": estimate_quantile(stops, 0.5),
-            "stopped": estimate_proportion(len(stops), len(self.barge_ins)),
+            "barge_ins_that_met_speech": estimate_proportion(len(met), len(self.barge_ins)),
+            "stopped": estimate_proportion(len(stops), len(met)),
             "turns_with_underrun": estimate_proportion(
                 sum(turn.underruns > 0 for turn in self.turns), sum(turn.spoken_s > 0 for turn in self.turns)
             ),
@@ -69,9 +75,12 @@ async def measure_latency(
     barge_ins: int,
     turn_detection: dict[str, Any],
     key: str | None = None,
-    on_turn: Callable[[Turn], None] = lambda turn: None,
+    on_turn: Callable[[Turn, bool], None] = lambda turn, is_interrupted: None,
 ) -> LatencyReport:
-    """Ask `turns` questions and interrupt `barge_ins` answers, each in a conversation of its own."""
+    """Ask `turns` questions and interrupt `barge_ins` answers, each in a conversation of its own.
+
+    on_turn: told of each turn, and whether it was to be interrupted.
+    """
     from openai import AsyncOpenAI
 
     client = AsyncOpenAI(base_url=f"{address}/v1", api_key=key or "none", max_retries=0)
@@ -81,6 +90,6 @@ async def measure_latency(
         async with Conversation(client, turn_detection=turn_detection) as conversation:
             turn = await conversation.ask(questions[idx % len(questions)], barge_in=interruption)
         (report.turns if interruption is None else report.barge_ins).append(turn)
-        on_turn(turn)
+        on_turn(turn, interruption is not None)
     await client.close()
     return report

@@ -14,7 +14,8 @@ import numpy as np
 from vivavoce.content import Audio
 from vivavoce.errors import DataError
 from vivavoce.media import read_audio, resample
-from vivavoce.serve.bench.conversation import RATE_HZ, Question
+from vivavoce.serve.bench.conversation import Question
+from vivavoce.serve.bench.listening import RATE_HZ
 from vivavoce.serve.scripted_engine import make_tone
 
 

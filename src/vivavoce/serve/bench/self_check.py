@@ -28,7 +28,8 @@ async def _check(address: str, key: str | None) -> str:
         raise EndpointError(
             f"asked {question.text or question.name!r} and got no spoken answer; is this model trained?"
         )
-    wait = "spoke before the question was over" if turn.wait_s is None else f"{turn.wait_s * 1000:.0f} ms"
+    missing = "none: spoke before the question was over," if turn.false_start else "none: nothing audible"
+    wait = missing if turn.wait_s is None else f"{turn.wait_s * 1000:.0f} ms"
     return (
         f"self-check: asked   {question.text or question.name}\n"
         f"            heard   {turn.transcript or '(nothing)'}\n"
