@@ -1,4 +1,4 @@
-"""How far each rule grader agrees with gold labels: printed beside every score that it gives.
+"""How far each grader agrees with gold labels: printed beside every score that it gives or doubts.
 
 Gold is `graders/gold/EVALUATION.jsonl`: an item, a reply and the label that a reader gave it. The labels that ship are the
 authors'; `--labels` adds others' by the same shape.
@@ -7,7 +7,7 @@ authors'; `--labels` adds others' by the same shape.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -17,7 +17,8 @@ from typing import Any
 from vivavoce.card.evals import EVALUATIONS
 from vivavoce.card.evaluation import Item, Reply
 from vivavoce.errors import DataError
-from vivavoce.grading import Graded
+from vivavoce.grading import Grade, Graded
+from vivavoce.rbr.graders.interface import run_now
 from vivavoce.stats import Estimate, estimate_proportion, measure_kappa
 
 
@@ -80,24 +81,65 @@ def load_gold(evaluation_id: str) -> tuple[GoldRow, ...]:
     return tuple(read_gold(path.read_text(encoding="utf-8").split("\n"), path.name)) if path.is_file() else ()
 
 
-def measure_agreement(evaluation_id: str, labels: Path | None = None) -> Agreement | None:
-    """Agreement of an evaluation's grader with its gold, and with further `labels`; None where there is no gold."""
+def list_rows(evaluation_id: str, labels: Path | None = None) -> list[GoldRow]:
+    """The gold rows of an evaluation: those that ship, then those of the folder `labels`."""
     rows = list(load_gold(evaluation_id))
     if labels is not None and (labels / f"{evaluation_id}.jsonl").is_file():
         path = labels / f"{evaluation_id}.jsonl"
         rows += read_gold(path.read_text(encoding="utf-8").split("\n"), str(path))
+    return rows
+
+
+def measure_agreement(evaluation_id: str, labels: Path | None = None) -> Agreement | None:
+    """Agreement of an evaluation's rules with its gold, and with further `labels`; None where there is no gold."""
+    evaluation, rows = EVALUATIONS[evaluation_id], list_rows(evaluation_id, labels)
+    grades = [evaluation.grade(Reply(item=row.item, arm="text", text=row.reply, texts=(row.reply,))) for row in rows]
+    return compare_with_gold(rows, grades)
+
+
+def compare_with_gold(rows: Sequence[GoldRow], grades: Sequence[Grade]) -> Agreement | None:
+    """Agreement of `grades` with the labels of `rows`, in one order; None without rows. Ungraded is counted, never wrong."""
     if not rows:
         return None
-    evaluation = EVALUATIONS[evaluation_id]
-    given, right, ungraded = [], [], 0
-    for row in rows:
-        texts = (row.reply,)
-        grade = evaluation.grade(Reply(item=row.item, arm="text", text=row.reply, texts=texts))
-        if isinstance(grade, Graded):
-            given.append(int(grade.value))
-            right.append(row.label)
-        else:
-            ungraded += 1
-    same = sum(a == b for a, b in zip(given, right))
+    pairs = [(int(grade.value), row.label) for row, grade in zip(rows, grades) if isinstance(grade, Graded)]
+    given, right = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     by = ", ".join(sorted({row.labelled_by for row in rows}))
-    return Agreement(estimate_proportion(same, len(given)), measure_kappa(given, right), ungraded, by)
+    share = estimate_proportion(sum(a == b for a, b in pairs), len(pairs))
+    return Agreement(share, measure_kappa(given, right), len(rows) - len(pairs), by)
+
+
+def measure_opinions(rbr: str, judge: str | None, labels: Path | None = None) -> dict[str, Any]:
+    """What the second opinions are, and their agreement with gold labels, `{name: {identity, evaluations}}`, as JSON.
+
+    rbr: a grader as `viva rbr` names it, or `none`. judge: an Inspect model, asked once for every gold row.
+    Raises: ConfigError, CheckpointError for a grader that can't be opened; what a judge fails on is counted as ungraded.
+    """
+    from vivavoce.card.graders.propositions import open_proposition_grader
+
+    found: dict[str, Any] = {}
+    grader = open_proposition_grader(rbr)
+    rated = [name for name, evaluation in EVALUATIONS.items() if evaluation.grader == "rules"]
+    if grader is not None:
+        table = {}
+        for name in rated:
+            rows = [row for row in list_rows(name, labels) if grader.knows(row.item.measure)]
+            table[name] = compare_with_gold(rows, grader.grade([(row.item, row.reply) for row in rows]))
+        found["rbr"] = {"identity": grader.identity, "evaluations": _drop_empty(table)}
+    if judge is not None:
+        table = {name: run_now(_ask_about(judge, name, list_rows(name, labels))) for name in rated}
+        found["judge"] = {"identity": judge, "evaluations": _drop_empty(table)}
+    return found
+
+
+async def _ask_about(judge: str, name: str, rows: Sequence[GoldRow]) -> Agreement | None:
+    from inspect_ai.model import get_model
+
+    from vivavoce.card.graders.opinions import judge_answers
+
+    pairs = [(row.item, row.reply) for row in rows]
+    # a judge of its own: clients keep to the event loop that they were opened in
+    return compare_with_gold(rows, await judge_answers(get_model(judge, memoize=False), EVALUATIONS[name], pairs))
+
+
+def _drop_empty(table: Mapping[str, Agreement | None]) -> dict[str, Any]:
+    return {name: found.to_json() for name, found in table.items() if found is not None}

@@ -9,16 +9,17 @@ from typing import Annotated
 
 import tyro
 
-from vivavoce.card.agreement import measure_agreement
+from vivavoce.card.agreement import measure_agreement, measure_opinions
 from vivavoce.card.diff import compare_runs
 from vivavoce.card.evals import EVALUATIONS
+from vivavoce.card.graders.propositions import DEFAULT_GRADER
 from vivavoce.card.human_results import import_human_result
 from vivavoce.card.preparedness import DEFAULT_FRAMEWORK
 from vivavoce.card.report.document import ReportOptions, build_document
 from vivavoce.card.report.exports import export_every_eval_ever, export_hugging_face
 from vivavoce.card.report.html import render_html
 from vivavoce.card.report.markdown import render_markdown
-from vivavoce.card.report.wording import say_estimate, say_level, say_p
+from vivavoce.card.report.wording import say_agreement, say_estimate, say_level, say_p
 from vivavoce.card.running import CardConfig, make_plan, run_card
 from vivavoce.card.sources import fetch_sources
 from vivavoce.errors import ConfigError
@@ -44,7 +45,9 @@ class RunArguments:
     model_args: tuple[str, ...] = ()
     """Model arguments as name=value."""
     grader: str | None = None
-    """Model that gives a second opinion on graded text."""
+    """Model that gives a second opinion on graded text, any of Inspect's; asked once for every gold label too."""
+    rbr: str = DEFAULT_GRADER
+    """Grader of `rbr` for a second opinion: offline, checkers, classifier:FOLDER, local:MODEL, endpoint:MODEL, none."""
     partner: str | None = None
     """Model that plays the other side of persuasion; a script otherwise."""
     only: tuple[str, ...] = ()
@@ -82,6 +85,7 @@ class RunArguments:
             base_url=self.base_url,
             model_args=_read_pairs(self.model_args),
             grader=self.grader,
+            rbr=self.rbr,
             partner=self.partner,
             only=self.only,
             arms=self.arms,
@@ -262,20 +266,31 @@ def import_result(file: tyro.conf.Positional[Path], out: Path) -> int:
     return 0
 
 
-def agreement(labels: Path | None = None, json: Path | None = None) -> int:
-    """How far every rule grader agrees with gold labels.
+def agreement(
+    labels: Path | None = None,
+    rbr: str = DEFAULT_GRADER,
+    grader: str | None = None,
+    out: Path | None = None,
+    json: Path | None = None,
+) -> int:
+    """How far every grader agrees with gold labels: the rules, those of rbr, and a language model where one is named.
 
     Args:
         labels: Folder of further gold labels, one EVALUATION.jsonl each.
+        rbr: Grader of rbr, as its commands name it; none for none.
+        grader: Model to measure as a judge, any of Inspect's; one call a label.
+        out: Run folder whose card shall print the second opinions' agreement so.
         json: Also write the table there.
     """
-    table = {}
-    for name, evaluation in EVALUATIONS.items():
-        found = measure_agreement(name, labels) if evaluation.grader == "rules" else None
-        if found is not None:
-            table[name] = found.to_json()
-            kappa = "n/a" if found.kappa is None else f"{found.kappa:.2f}"
-            print(f"{name}: agrees {say_estimate(found.share.to_json())}, kappa {kappa}, {found.num_ungraded} ungraded")
+    rated = {name: measure_agreement(name, labels) for name, row in EVALUATIONS.items() if row.grader == "rules"}
+    rules = {name: found.to_json() for name, found in rated.items() if found is not None}
+    opinions = measure_opinions(rbr, grader, labels)
+    for who, about in {"rules": {"identity": "declared rules", "evaluations": rules}, **opinions}.items():
+        print(f"{who}: {about['identity']}")
+        for name, found in about["evaluations"].items():
+            print(f"  {name}: {say_agreement(found)}")
+    if out is not None:
+        write_json(out / "graders.json", opinions)
     if json is not None:
-        write_json(json, table)
+        write_json(json, {"rules": rules, **opinions})
     return 0

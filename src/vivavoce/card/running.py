@@ -20,8 +20,10 @@ from typing import Any
 import inspect_ai
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
 
+from vivavoce.card.agreement import measure_opinions
 from vivavoce.card.evals import EVALUATIONS
 from vivavoce.card.evaluation import Evaluation
+from vivavoce.card.graders.propositions import DEFAULT_GRADER
 from vivavoce.card.media_store import ENVIRONMENT_VARIABLE
 from vivavoce.card.speech import Studio, open_studio
 from vivavoce.card.tasks import TASKS, TaskOptions, load_items, make_samples
@@ -44,6 +46,7 @@ class CardConfig:
     base_url: str | None = None
     model_args: dict[str, Any] = field(default_factory=dict)
     grader: str | None = None
+    rbr: str = DEFAULT_GRADER
     partner: str | None = None
     only: tuple[str, ...] = ()
     arms: str = ""
@@ -72,6 +75,7 @@ class CardConfig:
             studio=self.studio,
             seed=self.seed,
             limit=self.limit,
+            rbr=self.rbr,
         )
 
 
@@ -183,6 +187,8 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
     """
     run = Run.open(folder, asdict(config), resume=resume)
     write_json(folder / "skipped.json", dict(plan.skipped))
+    if not (folder / "graders.json").is_file():
+        write_json(folder / "graders.json", measure_opinions(config.rbr, config.grader))
     logs = folder / "logs"
     started, fresh_samples = time.monotonic(), 0
     with _environment(folder):

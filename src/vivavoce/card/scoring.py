@@ -14,6 +14,7 @@ from inspect_ai.solver import TaskState
 
 from vivavoce.card.evaluation import Item, Reply
 from vivavoce.card.graders.opinions import collect_opinions
+from vivavoce.card.graders.propositions import NO_GRADER
 from vivavoce.card.solvers import read_sounds, read_texts
 from vivavoce.card.speech import Studio, open_studio, split_words
 from vivavoce.errors import VivaError
@@ -46,7 +47,7 @@ def card_estimates() -> Metric:
 
 
 @scorer(metrics=[card_estimates()])
-def graded(evaluation_id: str, studio: str = "auto") -> Scorer:
+def graded(evaluation_id: str, studio: str = "auto", rbr: str = NO_GRADER) -> Scorer:
     """Grade a sample by the rules of its evaluation, with second opinions where there are any."""
 
     async def score(state: TaskState, target: Target) -> Score:
@@ -68,7 +69,7 @@ def graded(evaluation_id: str, studio: str = "auto") -> Scorer:
         facts.update(describe_reply(reply))
         if isinstance(grade, Ungraded):
             return Score.unscored(reason=grade.reason, answer=reply.text, explanation=grade.detail, metadata=facts)
-        facts["opinions"] = await collect_opinions(evaluation, reply, grade)
+        facts["opinions"] = await collect_opinions(evaluation, reply, grade, rbr)
         return _to_score(grade, reply, facts)
 
     return score

@@ -48,8 +48,9 @@ def summarise_run(folder: Path, labels: Path | None = None) -> dict[str, Any]:
     runs = read_runs(folder)
     skipped = _read_json(folder / "skipped.json", {})
     first = next(iter(runs.values()))
+    measured = _read_json(folder / "graders.json", {})
     evaluations = [
-        summarise_evaluation(evaluation, runs.get(name), skipped.get(name, ""), labels)
+        summarise_evaluation(evaluation, runs.get(name), skipped.get(name, ""), labels, measured)
         for name, evaluation in EVALUATIONS.items()
     ]
     return {
@@ -86,7 +87,11 @@ def _read_about(folder: Path) -> dict[str, Any]:
 
 
 def summarise_evaluation(
-    evaluation: Evaluation, run: EvaluationRun | None, skipped: str, labels: Path | None = None
+    evaluation: Evaluation,
+    run: EvaluationRun | None,
+    skipped: str,
+    labels: Path | None = None,
+    measured: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One evaluation: what it is, whether it ran, its measures, breakdowns, graders and examples."""
     about = {
@@ -121,7 +126,7 @@ def summarise_evaluation(
         "measures": [summarise_measure(measure, run.records) for measure in evaluation.measures if _has(measure, run)],
         "derived": [row.to_json() for row in derive(evaluation.id, run.records)],
         "agreement": agreement.to_json() if agreement else None,
-        "opinions": summarise_opinions(graded),
+        "opinions": summarise_opinions(evaluation.id, graded, measured or {}),
         "examples": choose_examples(evaluation, graded),
     }
 
@@ -230,8 +235,13 @@ def _summarise_extra(records: Sequence[Record]) -> dict[str, Any]:
     return table
 
 
-def summarise_opinions(graded: Sequence[Record]) -> dict[str, Any]:
-    """Agreement of each second opinion with the rules, over the samples where both spoke."""
+def summarise_opinions(
+    evaluation_id: str, graded: Sequence[Record], measured: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Each second opinion: who gave it, agreement with the rules on this run and with gold labels, how often it had none.
+
+    measured: what graders.json of the run holds, `{name: {identity, evaluations: {id: agreement}}}`.
+    """
     names = sorted({name for record in graded for name in record.opinions})
     table = {}
     for name in names:
@@ -240,10 +250,20 @@ def summarise_opinions(graded: Sequence[Record]) -> dict[str, Any]:
             for record in graded
             if name in record.opinions and record.opinions[name].get("value") is not None
         ]
-        missing = sum(name in record.opinions for record in graded) - len(pairs)
+        reasons = Counter(
+            record.opinions[name].get("reason", "ungraded")
+            for record in graded
+            if name in record.opinions and record.opinions[name].get("value") is None
+        )
         same = estimate_clustered_proportion([float(a == b) for a, b, _ in pairs], [unit for *_, unit in pairs])
         model = next((str(r.opinions[name]["model"]) for r in graded if "model" in r.opinions.get(name, {})), "")
-        table[name] = {"agreement": same.to_json(), "num_ungraded": missing, "model": model}
+        table[name] = {
+            "model": model,
+            "agreement": same.to_json(),
+            "num_ungraded": reasons.total(),
+            "reasons": dict(sorted(reasons.items())),
+            "labels": measured.get(name, {}).get("evaluations", {}).get(evaluation_id),
+        }
     return table
 
 

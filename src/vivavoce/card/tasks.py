@@ -17,6 +17,7 @@ from inspect_ai.model import GenerateConfig
 from vivavoce.card import solvers
 from vivavoce.card.evals import EVALUATIONS
 from vivavoce.card.evaluation import ARMS, Arm, Evaluation, Item
+from vivavoce.card.graders.propositions import DEFAULT_GRADER, open_proposition_grader
 from vivavoce.card.providers.answering import MAX_RETRIES, TIMEOUT_S
 from vivavoce.card.scoring import graded
 from vivavoce.card.sources import DataSource
@@ -40,6 +41,8 @@ class TaskOptions:
     seed: int = 0
     limit: int | None = None
     """At most so many items."""
+    rbr: str = DEFAULT_GRADER
+    """Grader of `rbr` for a second opinion, as its commands name it; `none` for none."""
 
     def __post_init__(self) -> None:
         if self.preset not in ("quick", "full"):
@@ -131,9 +134,11 @@ def _make_sample(item: Item, arm: Arm, voice: str, channel: str, seed: int) -> S
 def build_task(evaluation: Evaluation, options: TaskOptions) -> Task:
     """An Inspect task of `evaluation`.
 
-    Raises: ConfigError if nothing can be put: no item, or audio asked of a studio without voices.
+    Raises: ConfigError if nothing can be put: no item, or audio asked of a studio without voices; or if the grader of
+    `rbr` can't be opened.
     """
     studio = open_studio(options.studio)
+    open_proposition_grader(options.rbr)
     items, source = load_items(evaluation, options)
     samples = make_samples(evaluation, items, options, studio)
     if not samples:
@@ -146,7 +151,7 @@ def build_task(evaluation: Evaluation, options: TaskOptions) -> Task:
     return Task(
         dataset=MemoryDataset(samples, name=evaluation.id),
         solver=ask(studio=options.studio) if takes_studio else ask(),
-        scorer=graded(evaluation.id, studio=options.studio),
+        scorer=graded(evaluation.id, studio=options.studio, rbr=options.rbr),
         epochs=Epochs(epochs, "mean") if epochs > 1 else None,
         config=GenerateConfig(max_retries=MAX_RETRIES, timeout=int(4 * TIMEOUT_S), max_tokens=evaluation.max_tokens),
         sandbox=("docker", "compose.yaml") if evaluation.solver == "sandbox_shell" else None,
@@ -172,9 +177,10 @@ def define_task(evaluation: Evaluation) -> Callable[..., Task]:
         studio: str = "auto",
         seed: int = 0,
         limit: int | None = None,
+        rbr: str = DEFAULT_GRADER,
     ) -> Task:
         options = TaskOptions(
-            data=data, preset=preset, arms=arms, voices=str(voices), studio=studio, seed=seed, limit=limit
+            data=data, preset=preset, arms=arms, voices=str(voices), studio=studio, seed=seed, limit=limit, rbr=rbr
         )
         return build_task(evaluation, options)
 

@@ -6,30 +6,43 @@ None of them changes the score. Each is a number, or the reason why there is non
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import anyio.to_thread
 import yaml
 from inspect_ai.model import GenerateConfig, Model, model_roles
 
-from vivavoce.card.evaluation import Evaluation, Reply
+from vivavoce.card.evaluation import Evaluation, Item, Reply
+from vivavoce.card.graders.propositions import open_proposition_grader
 from vivavoce.card.sources import read_package_file
 from vivavoce.files import digest_json
 from vivavoce.grading import Grade, Graded, Ungraded, fill_prompt
 
 JUDGE_SEED = 20_240_808
+JUDGE_TIMEOUT_S = 60
+JUDGE_RETRIES = 2
 log = logging.getLogger(__name__)
 
 
-async def collect_opinions(evaluation: Evaluation, reply: Reply, grade: Grade) -> dict[str, Any]:
-    """Opinions by name: `heard` (the rules on the recogniser's reading), `judge` (the model of role `grader`)."""
-    if not isinstance(grade, Graded):
+async def collect_opinions(evaluation: Evaluation, reply: Reply, grade: Grade, rbr: str) -> dict[str, Any]:
+    """Opinions by name, of what the rules graded.
+
+    `heard`: the rules on the recogniser's reading; `rbr`: the grader that `rbr` names, where propositions stand for the
+    measure; `judge`: the model of role `grader`, where the run has one.
+    """
+    if not isinstance(grade, Graded) or evaluation.grader != "rules":
         return {}
     opinions: dict[str, Any] = {}
-    if reply.heard is not None and reply.heard.strip() and evaluation.grader == "rules":
+    if reply.heard is not None and reply.heard.strip():
         opinions["heard"] = _to_json(evaluation.grade(replace(reply, text=reply.heard)))
+    grader = open_proposition_grader(rbr)
+    if grader is not None and grader.knows(reply.item.measure):
+        found = (await anyio.to_thread.run_sync(grader.grade, [(reply.item, reply.text)]))[0]
+        opinions["rbr"] = {**_to_json(found), "model": grader.identity}
     judge = find_role("grader")
-    if judge is not None and evaluation.grader == "rules":
+    if judge is not None:
         opinions["judge"] = await ask_judge(judge, evaluation, reply)
     return opinions
 
@@ -41,25 +54,41 @@ def find_role(role: str) -> Model | None:
 
 
 async def ask_judge(judge: Model, evaluation: Evaluation, reply: Reply) -> dict[str, Any]:
-    """The judge's verdict with its prompt's digest and seed; unparsed is ungraded."""
+    """The judge's verdict with its prompt's digest and seed; what can't be read, or fails, is ungraded."""
+    prompt, version = write_judge_prompt(evaluation, reply.item, reply.text)
+    about = {"model": str(judge), "seed": JUDGE_SEED, "prompt_version": version, "prompt": digest_json(prompt)}
+    return {**_to_json(await judge_answer(judge, prompt, reply.item.item_id)), **about}
+
+
+async def judge_answers(judge: Model, evaluation: Evaluation, pairs: Sequence[tuple[Item, str]]) -> list[Grade]:
+    """The judge's grades of (item, answer) pairs, one after the other."""
+    prompts = [write_judge_prompt(evaluation, item, answer)[0] for item, answer in pairs]
+    return [await judge_answer(judge, prompt, item.item_id) for prompt, (item, _) in zip(prompts, pairs)]
+
+
+def write_judge_prompt(evaluation: Evaluation, item: Item, answer: str) -> tuple[str, int]:
+    """The prompt of judge.yaml for one answer, and the sheet's version."""
     sheet = yaml.safe_load(read_package_file("graders", "judge.yaml"))
-    measure = evaluation.measure(reply.item.measure)
-    boundary = digest_json([reply.item.item_id, reply.text])[:16]
     values = {
-        "question": f"Does the answer pass? {measure.title}: {evaluation.question}",
-        "request": reply.item.prompt or f"[{reply.item.sound}]",
-        "answer": reply.text,
+        "question": f"Does the answer pass? {evaluation.measure(item.measure).title}: {evaluation.question}",
+        "request": item.prompt or f"[{item.sound}]",
+        "answer": answer,
     }
-    prompt = fill_prompt(sheet["template"], values, boundary=boundary)
-    about = {"model": str(judge), "seed": JUDGE_SEED, "prompt_version": sheet["version"], "prompt": digest_json(prompt)}
+    boundary = digest_json([item.item_id, answer])[:16]
+    return fill_prompt(sheet["template"], values, boundary=boundary), sheet["version"]
+
+
+async def judge_answer(judge: Model, prompt: str, name: str) -> Grade:
+    """One verdict, `Ungraded` where the judge fails or gives none."""
+    config = GenerateConfig(
+        seed=JUDGE_SEED, temperature=0.0, max_tokens=200, max_retries=JUDGE_RETRIES, timeout=JUDGE_TIMEOUT_S
+    )
     try:
-        config = GenerateConfig(seed=JUDGE_SEED, temperature=0.0, max_tokens=200)
-        verdict = read_verdict((await judge.generate(prompt, config=config)).completion)
+        return read_verdict((await judge.generate(prompt, config=config)).completion)
     # any provider may be the judge: what it raises is the reason why there is no second opinion
     except Exception as error:
-        log.warning("second opinion on %s failed: %s", reply.item.item_id, error)
-        verdict = Ungraded("grader_failed", str(error)[:200])
-    return {**_to_json(verdict), **about}
+        log.warning("second opinion on %s failed: %s", name, error)
+        return Ungraded("grader_failed", str(error)[:200])
 
 
 def read_verdict(text: str) -> Grade:
@@ -73,5 +102,6 @@ def read_verdict(text: str) -> Grade:
 
 def _to_json(grade: Grade) -> dict[str, Any]:
     if isinstance(grade, Graded):
-        return {"value": grade.value}
+        probabilities = grade.detail.get("probabilities")
+        return {"value": grade.value, **({"probabilities": probabilities} if probabilities else {})}
     return {"value": None, "reason": grade.reason}

@@ -27,7 +27,7 @@ from vivavoce.media import encode_wav, resample
 
 REFUSAL = "I'm sorry, but I can't help with that."
 SCRIPTS = (
-    "good", "bad", "refuse", "comply", "echo", "mimic", "early",
+    "good", "bad", "refuse", "comply", "echo", "mimic", "early", "judge_yes", "judge_no",
     "down", "slow", "rate_limited", "no_audio", "silent", "wrong_rate", "truncated", "other_transcript",
 )  # fmt: skip
 
@@ -118,6 +118,8 @@ def compose(script: str, conversation: Conversation) -> str:
             return REFUSAL
         case "comply":
             return "Sure, here is how to do it. First, gather what you need. Then, follow each step in order."
+        case "judge_yes" | "judge_no":
+            return f"It was told what to say.\nVERDICT: {script.removeprefix('judge_').upper()}"
         case "good" | "bad" | "mimic" | "early":
             return _look_up(
                 said, "bad" if script == "bad" or (script == "early" and len(said[-1]) % 3 == 0) else "good"

@@ -34,6 +34,7 @@ def render_html(document: Mapping[str, Any], folder: Path) -> str:
         estimate=wording.say_estimate,
         number=wording.say_number,
         coverage=wording.say_coverage,
+        agreement=wording.say_agreement,
         p=wording.say_p,
         level=wording.say_level,
         published=wording.say_published,
@@ -42,6 +43,7 @@ def render_html(document: Mapping[str, Any], folder: Path) -> str:
     template = environment.from_string(read_package_file("report", "card.html"))
     return template.render(
         document=document,
+        say_opinion=wording.say_opinion,
         card=card,
         early=document["comparisons"].get("early"),
         cascade=document["comparisons"].get("cascade"),

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vivavoce.card.evaluation import AREA_TITLES, ARM_TITLES, ARMS
-from vivavoce.card.report.wording import say_coverage, say_estimate, say_level, say_p, say_published
+from vivavoce.card.report.wording import (
+    say_agreement,
+    say_coverage,
+    say_estimate,
+    say_level,
+    say_opinion,
+    say_p,
+    say_published,
+)
 
 
 def render_markdown(document: Mapping[str, Any]) -> str:
@@ -108,9 +116,8 @@ def _write_evaluation(evaluation: Mapping[str, Any], document: Mapping[str, Any]
     if evaluation["comparable"]:
         lines.append(f"Not the same task: {evaluation['comparable']}")
     if evaluation["agreement"]:
-        lines.append(
-            f"Grader: declared rules; agrees with gold labels {say_estimate(evaluation['agreement']['share'])}."
-        )
+        lines.append(f"Grader: declared rules; agrees with gold labels {say_agreement(evaluation['agreement'])}.")
+    lines += [f"Second opinion, {say_opinion(name, row)}." for name, row in evaluation["opinions"].items()]
     lines.append(f"Does not show: {evaluation['does_not_show']}")
     for result in document["human_results"]:
         if result["evaluation"] == evaluation["id"]:

@@ -30,6 +30,26 @@ def say_coverage(group: Mapping[str, Any]) -> str:
     return f"{group['graded']}/{group['total']}" + (f" ({reasons})" if reasons else "")
 
 
+def say_agreement(found: Mapping[str, Any]) -> str:
+    """`0.950 [0.764, 0.991] (n=20), kappa 0.89, 1 ungraded, labels by the authors`."""
+    kappa = "n/a" if found["kappa"] is None else f"{found['kappa']:.2f}"
+    missing = f", {found['num_ungraded']} ungraded" if found["num_ungraded"] else ""
+    return f"{say_estimate(found['share'])}, kappa {kappa}{missing}, labels by {found['labelled_by']}"
+
+
+def say_opinion(name: str, opinion: Mapping[str, Any]) -> str:
+    """Who gave a second opinion, and its agreement with the rules here and with gold labels."""
+    who = {"heard": "the same rules on what was heard", "judge": "language model", "rbr": "grader of rbr"}[name]
+    if opinion["model"]:
+        who += f" {opinion['model']}"
+    reasons = ", ".join(f"{reason} {count}" for reason, count in opinion["reasons"].items())
+    text = f"{who}: agrees with the rules {say_estimate(opinion['agreement'])}"
+    text += f", {opinion['num_ungraded']} ungraded ({reasons})" if reasons else ""
+    if name != "heard":
+        text += "; with gold labels " + (say_agreement(opinion["labels"]) if opinion["labels"] else "not measured")
+    return text
+
+
 def say_p(value: float) -> str:
     """A p-value, never as zero."""
     return "p < 0.0001" if value < 0.0001 else f"p = {value:.4f}".rstrip("0").rstrip(".")
