@@ -14,26 +14,34 @@ from vivavoce.critique.loaders.importing import ImportReport, import_path, impor
 from vivavoce.critique.loaders.records import LoadNotes
 from vivavoce.critique.store import open_store
 from vivavoce.critique.synthetic.registry import make_records, make_tasks
+from vivavoce.errors import ConfigError
 from vivavoce.files import write_json
 
 FormatName = Literal["openai_release", "squality", "summedits", "bump", "bigbench_mistake", "gsm8k"]
 
 
 def fetch(
-    names: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, folder: Path = Path("data/critique")
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+    *,
+    folder: Path = Path("data/critique"),
+    local: Path | None = None,
 ) -> None:
     """Get public sets by address and sha256.
 
     Args:
         names: sets to get; lists what there is when none is named.
         folder: where to put them, each in a folder of its name.
+        local: take the files from this folder instead; the only way for sets whose sha256 we do not know.
     """
+    if local is not None and len(names) != 1:
+        raise ConfigError(f"--local goes with one set, not {len(names)}; name the set whose files are in {local}")
     if not names:
         for name, about in list_sets().items():
-            print(f"{name:<18}{len(about['files'])} files; {about['licence']}")
+            how = "" if all(about["files"].values()) else " (bring your own copy: --local)"
+            print(f"{name:<18}{len(about['files'])} files{how}; {about['licence']}")
     for name in names:
-        for path in fetch_set(name, folder / name):
-            print(path)
+        for path, digest, is_verified in fetch_set(name, folder / name, local=local):
+            print(f"{path}" if is_verified else f"{path}  not verified: no sha256 is known; this one has {digest}")
 
 
 def import_(

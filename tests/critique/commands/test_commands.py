@@ -49,15 +49,53 @@ def test_a_file_that_is_there_is_not_fetched_again(tmp_path: Path, monkeypatch: 
         asked.append(address)
         return b"rows"
 
-    assert fetching.fetch_set("mine", tmp_path, read=read) == [tmp_path / "a.jsonl"]
-    assert fetching.fetch_set("mine", tmp_path, read=read) == [tmp_path / "a.jsonl"]
+    for _ in range(2):
+        assert fetching.fetch_set("mine", tmp_path, read=read) == [(tmp_path / "a.jsonl", digest, True)]
     assert asked == ["https://h/a.jsonl"]
 
 
-def test_every_address_is_pinned_to_a_commit() -> None:
+def test_a_set_without_a_known_digest_is_not_fetched_but_taken_from_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(address: str) -> bytes:
+        raise AssertionError(f"asked for {address}")
+
+    with pytest.raises(
+        AssetError, match=r"no sha256 is known of squality's human-eval/all-responses\.jsonl, so it is not fetc"
+    ):
+        fetching.fetch_set("squality", tmp_path / "data", read=read)
+    (tmp_path / "mine" / "v1-3" / "txt").mkdir(parents=True)
+    (tmp_path / "mine" / "all-responses.jsonl").write_text("reviews")
+    with pytest.raises(AssetError, match=r"holds no v1-3/txt/test\.jsonl"):
+        fetching.fetch_set("squality", tmp_path / "data", local=tmp_path / "mine")
+    (tmp_path / "mine" / "v1-3" / "txt" / "test.jsonl").write_text("stories")
+    main(["critique", "fetch", "squality", "--folder", str(tmp_path / "data"), "--local", str(tmp_path / "mine")])
+    out = capsys.readouterr().out
+    assert f"not verified: no sha256 is known; this one has {hashlib.sha256(b'reviews').hexdigest()}" in out
+    assert (tmp_path / "data" / "squality" / "v1-3" / "txt" / "test.jsonl").read_text() == "stories"
+
+
+def test_three_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl.gz").write_bytes(b"which of the three?")
+    with pytest.raises(AssetError, match=r"holds no base/train\.jsonl\.gz"):
+        fetching.fetch_set("openai_release", tmp_path / "data", local=tmp_path)
+
+
+def test_a_local_file_with_another_digest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "example_model_solutions.jsonl").write_text("something else")
+    with pytest.raises(AssetError, match="not the pinned"):
+        fetching.fetch_set("gsm8k", tmp_path / "data", local=tmp_path)
+    assert not (tmp_path / "data").exists()
+
+
+def test_every_address_with_a_digest_is_pinned_to_a_commit() -> None:
     for about in fetching.list_sets().values():
-        assert any(len(part) == 40 and set(part) <= set("0123456789abcdef") for part in about["address"].split("/"))
-        assert all(len(digest) == 64 for digest in about["files"].values())
+        digests = [digest for digest in about["files"].values() if digest is not None]
+        is_pinned = any(
+            len(part) == 40 and set(part) <= set("0123456789abcdef") for part in about["address"].split("/")
+        )
+        assert is_pinned or not digests
+        assert all(len(digest) == 64 for digest in digests)
 
 
 def test_synthetic_problems_go_in_once_and_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

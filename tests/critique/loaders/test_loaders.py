@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,43 @@ def test_squality_keeps_labels_apart_from_critiques(sqlite_store: Store, tmp_pat
         assert critiques["goat"].answer_spans == []
         assert critiques["sails"].answer_spans == [{"kind": "text", "begin": 7, "end": 12}]
     assert count(sqlite_store, Rating) == 3
+
+
+def test_squalitys_own_files_give_the_rows_of_the_table(tmp_path: Path) -> None:
+    def review(worker: str, *notes: tuple[str, str]) -> dict[str, Any]:
+        annotations = [{"annotation": [text] if text else [], "selection": words} for text, words in notes]
+        return {"worker_id": worker, "annotations": annotations, "correctness-rating": 40, "overall-rating": 30,
+                "overall-rank": 2}  # fmt: skip
+
+    reviews = [review("2", ("It is a piano", "sails"), ("", "sings")), review("5")]
+    bart = {"response": "A goat sails. A goat sings.", "reviews": reviews}
+    whole = {"passage-id": "7", "questions": {"1": {"bart": bart}}}
+    unknown = {"passage-id": "8", "questions": {}}
+    out_of_list = {"passage-id": "7", "questions": {"5": {"bart": bart}}}
+    (tmp_path / "raw" / "human-eval").mkdir(parents=True)
+    (tmp_path / "raw" / "v1-3" / "txt").mkdir(parents=True)
+    write_lines(tmp_path / "raw" / "human-eval" / "all-responses.jsonl", [whole, unknown, out_of_list])
+    questions = [{"question_number": n, "question_text": text} for n, text in enumerate(["Who?", "What happens?"], 1)]
+    story = {"metadata": {"passage_id": "7", "license": "x"}, "document": PASSAGE, "questions": questions}
+    write_lines(tmp_path / "raw" / "v1-3" / "txt" / "test.jsonl", [story, story])
+    row = {
+        "passage_id": "7", "question": "What happens?", "system": "bart", "worker": "2", "correctness": 40,
+        "answer": bart["response"], "overall": 30, "overall_rank": 2,
+    }  # fmt: skip
+    rows = [row | {"critique": "It is a piano", "selection": "sails"}, row | {"critique": "", "selection": "sings"}]
+    (tmp_path / "table").mkdir()
+    write_lines(tmp_path / "table" / "human_critiques.jsonl", rows)
+    write_lines(tmp_path / "table" / "passages.jsonl", [{"passage_id": "7", "document": PASSAGE, "license": "x"}])
+    notes = LoadNotes()
+    (ours,) = squality.load(tmp_path / "raw", notes)
+    (table,) = squality.load(tmp_path / "table", LoadNotes())
+    assert replace(ours, place="") == replace(table, place="")
+    assert len(ours.questions[0].answers[0].critiques) == 2
+    assert notes.refused == [
+        ("test.jsonl:2", "story 7 is there already (test.jsonl:1)"),
+        ("all-responses.jsonl:2", "story 8 is not in v1-3/txt/test.jsonl"),
+        ("all-responses.jsonl:3", "lacks or breaks a field (IndexError('list index out of range'))"),
+    ]
 
 
 def test_summedits_makes_twins_from_labels_not_from_edit_types(sqlite_store: Store, tmp_path: Path) -> None:

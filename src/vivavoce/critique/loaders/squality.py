@@ -1,13 +1,14 @@
 """SQuALITY's human evaluation: highlights and comments on summaries of long stories (arXiv 2205.11465; CC BY 4.0).
 
-Expects `human_critiques.jsonl` (one row per highlight) and `passages.jsonl`. An empty comment is a span label, not a
+Expects the repository's own two files (see `squality_release`), or a table made from them: `human_critiques.jsonl` (one row
+per highlight) and `passages.jsonl`. An empty comment is a span label, not a
 critique in words; exact duplicate rows are dropped; a highlight whose place is unknown or ambiguous keeps its text only.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from vivavoce.critique.loaders.records import (
     split_by_text,
     text_of,
 )
+from vivavoce.critique.loaders.squality_release import RESPONSES, Placed, read_rows, read_stories
 from vivavoce.critique.spans import find_text_span
 from vivavoce.errors import DataError
 
@@ -32,9 +34,30 @@ SOURCE = "squality"
 
 def load(path: Path, notes: LoadNotes) -> Iterator[PassageRecord]:
     """One record per story, with every question, summary, highlight and rating."""
+    if (path / RESPONSES).is_file():
+        stories = read_stories(path, notes)
+        placed, found = stories.values(), read_rows(path, stories, notes)
+    else:
+        placed = read_json_lines(path / "passages.jsonl", notes)
+        found = read_json_lines(path / "human_critiques.jsonl", notes)
+    rows = _gather(found, notes)
+    for place, story in placed:
+        try:
+            text = text_of(story, "document")
+            yield PassageRecord(
+                key=f"{SOURCE}:{story['passage_id']}", source=SOURCE, text=text, split=split_by_text(text), place=place,
+                questions=tuple(_questions(str(story["passage_id"]), rows.get(str(story["passage_id"]), []), notes)),
+                details={"license": story.get("license", "")},
+            )  # fmt: skip
+        except (DataError, KeyError) as error:
+            notes.refuse(place, str(error))
+
+
+def _gather(found: Iterable[Placed], notes: LoadNotes) -> dict[str, list[Mapping[str, Any]]]:
+    """Highlights by story, exact repeats dropped."""
     rows: dict[str, list[Mapping[str, Any]]] = {}
     seen = set[str]()
-    for place, row in read_json_lines(path / "human_critiques.jsonl", notes):
+    for place, row in found:
         plain = json.dumps(row, sort_keys=True)
         if plain in seen:
             notes.count("duplicate row dropped")
@@ -45,16 +68,7 @@ def load(path: Path, notes: LoadNotes) -> Iterator[PassageRecord]:
             rows.setdefault(str(row["passage_id"]), []).append(row)
         except (DataError, KeyError) as error:
             notes.refuse(place, str(error))
-    for place, story in read_json_lines(path / "passages.jsonl", notes):
-        try:
-            text = text_of(story, "document")
-            yield PassageRecord(
-                key=f"{SOURCE}:{story['passage_id']}", source=SOURCE, text=text, split=split_by_text(text), place=place,
-                questions=tuple(_questions(str(story["passage_id"]), rows.get(str(story["passage_id"]), []), notes)),
-                details={"license": story.get("license", "")},
-            )  # fmt: skip
-        except (DataError, KeyError) as error:
-            notes.refuse(place, str(error))
+    return rows
 
 
 def _questions(passage_id: str, rows: list[Mapping[str, Any]], notes: LoadNotes) -> Iterator[QuestionRecord]:
