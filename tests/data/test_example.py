@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vivavoce.content import Audio, Conversation, Image, Text, assistant, user
-from vivavoce.data.answers import Answer, normalise_words, say_number
+from vivavoce.data.answers import Answer, normalise_words
 from vivavoce.data.example import (
     PRESET_VOICE,
     Example,
@@ -18,6 +18,7 @@ from vivavoce.data.example import (
     list_texts,
     unrendered,
 )
+from vivavoce.spoken import say_number
 
 ASK = Speech("what colour is it?", any_voice("train"), seed=1)
 REPLY = Speech("it is red.", PRESET_VOICE)

@@ -12,77 +12,26 @@ from functools import lru_cache
 from typing import Literal
 
 from vivavoce.data.scene import Scene
+from vivavoce.spoken import NUMBER_WORDS, split_words
 
 AnswerKind = Literal["keys", "words", "decline", "picture"]
 
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-NUMBER_WORDS = frozenset([*_ONES, *_TENS, "hundred", "thousand"])
-_SPELLINGS = {
-    "color": "colour",
-    "colors": "colours",
-    "colored": "coloured",
-    "gray": "grey",
-    "center": "centre",
-    "centers": "centres",
-    "middle": "centre",
-    "ok": "okay",
-    "nothing": "none",
-    "favorite": "favourite",
-}
+_SYNONYMS = {"middle": "centre", "nothing": "none"}
+"""Words that say the same in the small world."""
 _DECLINES = (
-    "cannot",
-    "can't",
     "can not",
-    "won't",
     "will not",
-    "don't guess",
     "do not guess",
     "not able to",
     "unable to",
     "rather not",
     "no way to tell",
     "not something i",
-    "don't identify",
-    "don't name",
-    "don't copy",
-    "don't judge",
+    "do not identify",
+    "do not name",
+    "do not copy",
+    "do not judge",
 )
-
-
-def say_number(value: int) -> str:
-    """An integer from 0 to 9,999 in words, as our voice says it: `forty two`, `one hundred five`."""
-    if not 0 <= value <= 9999:
-        raise ValueError(f"number is {value}; need 0 to 9999")
-    if value < 20:
-        return _ONES[value]
-    if value < 100:
-        tens, ones = divmod(value, 10)
-        return _TENS[tens - 2] + (f" {_ONES[ones]}" if ones else "")
-    unit, name = (1000, "thousand") if value >= 1000 else (100, "hundred")
-    count, rest = divmod(value, unit)
-    return f"{_ONES[count]} {name}" + (f" {say_number(rest)}" if rest else "")
 
 
 def fold_text(text: str) -> str:
@@ -92,15 +41,8 @@ def fold_text(text: str) -> str:
 
 
 def normalise_words(text: str) -> list[str]:
-    """Words for comparison: lower case, no punctuation, integers in words, British spelling."""
-    words: list[str] = []
-    for token in re.findall(r"\d+|[a-z]+(?:'[a-z]+)*", text.lower().replace("’", "'")):
-        if token.isdigit():
-            value = int(token)
-            words.extend(say_number(value).split() if value <= 9999 else [token])
-        else:
-            words.append(_SPELLINGS.get(token) or token)
-    return words
+    """Words for comparison: as they are said (`spoken.split_words`), one word for what the small world calls alike."""
+    return [_SYNONYMS.get(word, word) for word in split_words(text)]
 
 
 @lru_cache(maxsize=20_000)

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from vivavoce.data.answers import Answer, say_number
+from vivavoce.data.answers import Answer
 from vivavoce.data.example import Split
 from vivavoce.data.items import Item, ask_about, choose, group_forms, name_group, reply_to
 from vivavoce.data.scene import Group, Scene
 from vivavoce.data.scenes import COLOUR_NAMES, Film, is_held_out, sample_film, sample_scene
 from vivavoce.data.seeing_tasks import describe_scene
+from vivavoce.spoken import say_number
 
 _DRAW_KINDS = ("single", "single", "single", "single", "many", "many", "placed", "placed", "pair", "digits", "word")
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from vivavoce.data.answers import Answer, say_number
+from vivavoce.data.answers import Answer
 from vivavoce.data.example import Split
 from vivavoce.data.items import Item, load_table, other_numbers, split_of_wording
 from vivavoce.data.scenes import list_written
+from vivavoce.spoken import say_number
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december")  # fmt: skip

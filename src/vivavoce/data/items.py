@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vivavoce.data.answers import Answer, say_number
+from vivavoce.data.answers import Answer
 from vivavoce.data.example import Sound, Split
 from vivavoce.data.reading import add_article, make_plural, read_list
 from vivavoce.data.scene import Group, Scene
 from vivavoce.data.scenes import COLOUR_NAMES, Film
 from vivavoce.data.shapes import THINGS
+from vivavoce.spoken import say_number
 
 _NEW_PHRASING_SHARE = 0.3
 """Share of test questions in a wording that training never shows."""

@@ -22,13 +22,13 @@ from vivavoce.data.items import (
     number_forms,
     other_numbers,
     reply_to,
-    say_number,
     thing_forms,
 )
 from vivavoce.data.manners import KINDS, list_manners
 from vivavoce.data.reading import add_article, iterate_sentences, read_list
 from vivavoce.data.seeing_tasks import FILM_TASKS, PICTURE_TASKS
 from vivavoce.data.sounds import SOUND_NAMES, list_sounds
+from vivavoce.spoken import say_number
 
 POOL_SEED = 0
 _SIZES = {

@@ -14,8 +14,8 @@ from importlib import resources
 
 import numpy as np
 
-from vivavoce.data.answers import say_number
 from vivavoce.data.example import Split
+from vivavoce.spoken import say_number
 
 MAX_WORDS = 12
 _TEST_SHARE = 10

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vivavoce.data.answers import Answer, say_number
+from vivavoce.data.answers import Answer
 from vivavoce.data.example import Split
 from vivavoce.data.items import (
     Item,
@@ -27,6 +27,7 @@ from vivavoce.data.reading import add_article
 from vivavoce.data.scene import Group, Scene
 from vivavoce.data.scenes import FILM_KINDS, Film, sample_film, sample_scene
 from vivavoce.data.shapes import THINGS
+from vivavoce.spoken import say_number
 
 AT_PLACE = {
     "left": "on the left",

@@ -31,7 +31,7 @@ DrawExamples = Callable[[int], Iterator[Example]]
 class BatchConfig:
     """How much the trunk sees at once."""
 
-    rows: int = 96
+    rows: int = 48
     """Rows of one optimiser step, over all processes."""
     micro_positions: int = 4096
     """Positions passed at once; more only costs memory."""

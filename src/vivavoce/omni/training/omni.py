@@ -44,9 +44,9 @@ class OmniTrainConfig:
     losses: LossWeights = field(default_factory=LossWeights)
     optimizer: str = "muon"
     """muon: matrices of the layers by Muon, the rest by AdamW; adamw: all by AdamW (the only one for many processes)"""
-    rate: float = 1.5e-3
+    rate: float = 3e-3
     """peak learning rate of matrices"""
-    table_rate: float = 2e-3
+    table_rate: float = 4e-3
     """peak learning rate of embeddings, heads and vectors"""
     weight_decay: float = 0.02
     is_bf16: bool = True
