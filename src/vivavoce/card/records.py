@@ -52,7 +52,6 @@ class EvaluationRun:
     created: str
     used: Mapping[str, str]
     studio: Mapping[str, str]
-    log_name: str
     input_tokens: int = 0
     output_tokens: int = 0
     error: str = ""
@@ -88,7 +87,8 @@ def read_run(location: str) -> EvaluationRun:
     log = read_eval_log(location)
     facts = log.eval.metadata or {}
     samples = sorted(log.samples or [], key=lambda sample: (str(sample.id), sample.epoch))
-    usage = list((log.stats.model_usage or {}).values()) if log.stats else []
+    # of the samples, not of the log: a resumed log counts only what was asked after the kill
+    usage = [use for sample in samples for use in sample.model_usage.values()]
     return EvaluationRun(
         evaluation_id=facts["evaluation"],
         records=tuple(_read_sample(sample) for sample in samples),
@@ -99,7 +99,6 @@ def read_run(location: str) -> EvaluationRun:
         created=str(log.eval.created)[:10],
         used=facts.get("used", {}),
         studio=facts.get("studio", {}),
-        log_name=Path(location).name,
         input_tokens=sum(use.input_tokens for use in usage),
         output_tokens=sum(use.output_tokens for use in usage),
         error=log.error.message[:200] if log.error else "",

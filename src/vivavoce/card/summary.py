@@ -120,7 +120,6 @@ def summarise_evaluation(
         "seed": run.seed,
         "used": dict(run.used),
         "authored_only": all(name.startswith("authored/") for name in run.used),
-        "log": run.log_name,
         "num_samples": len(run.records),
         "num_items": len({record.item.unit for record in run.records}),
         "measures": [summarise_measure(measure, run.records) for measure in evaluation.measures if _has(measure, run)],
