@@ -137,12 +137,12 @@ class Talk:
         for event in self.session.take_events():
             check_event(event)
             self.events.append(event)
-        asked, self.session.answers = self.session.answers, []
-        self.session.dropped_answers = []
+        asked, self.session.replies.to_start = self.session.replies.to_start, []
+        self.session.replies.to_drop = []
         for response_id, request in asked:
             for delta in self.engine.answer(request):
-                self.session.absorb_answer(response_id, delta)
-            self.session.absorb_answer(response_id, None)
+                self.session.replies.absorb(response_id, delta)
+            self.session.replies.absorb(response_id, None)
         if asked:
             self._collect()
 

@@ -19,7 +19,7 @@ from vivavoce.serve.guards.session_guards import GuardSet
 from vivavoce.serve.guards.text_rules import load_rule_guard, load_text_guard, read_rules
 from vivavoce.serve.guards.voice import UtteranceVoice, VoiceGuardSettings, make_reference
 from vivavoce.serve.scripted_engine import OTHER_HZ, PRESET_HZ, make_tone
-from vivavoce.serve.session import State
+from vivavoce.serve.session_state import State
 
 from .conftest import Talk
 from .test_session import write

@@ -7,7 +7,7 @@ import pytest
 
 from vivavoce.content import Image
 from vivavoce.serve.items import show_picture
-from vivavoce.serve.session import State
+from vivavoce.serve.session_state import State
 
 from .conftest import Talk
 from .test_session import write

@@ -9,7 +9,7 @@ import pytest
 from vivavoce.content import Image
 from vivavoce.serve.items import show_picture
 from vivavoce.serve.limits import Limits
-from vivavoce.serve.session import State
+from vivavoce.serve.session_state import State
 
 from .conftest import Talk, tone_bytes
 

@@ -4,7 +4,7 @@ import pytest
 
 from vivavoce.serve.responses import cut_text
 from vivavoce.serve.rewinding import Fed, StepLog
-from vivavoce.serve.session import State
+from vivavoce.serve.session_state import State
 
 from .conftest import Talk
 from .test_session import error_of, write

@@ -80,7 +80,7 @@ def _update_session(session: RealtimeSession, prepared: Prepared, now_s: float) 
         has_spoken=session.has_spoken,
         max_text_chars=session.limits.max_text_chars,
     )
-    if settings.input_format != session.settings.input_format and session.hearing.has_sound:
+    if settings.input_format != session.settings.input_format and session.turn.hearing.has_sound:
         raise WireError(
             "session.audio.input.format changes while the input buffer holds sound; commit or clear it first",
             param="session.audio.input.format",
@@ -95,7 +95,7 @@ def _append(session: RealtimeSession, prepared: Prepared, now_s: float) -> None:
     except ValueError as error:
         raise WireError(f"audio: {error}", code="invalid_audio", param="audio") from None
     limit_s = session.limits.max_pending_audio_s
-    waiting_s = session.hearing.waiting_s + len(samples) / (24_000 if wire_format == "audio/pcm" else 8_000)
+    waiting_s = session.turn.hearing.waiting_s + len(samples) / (24_000 if wire_format == "audio/pcm" else 8_000)
     if waiting_s > limit_s:
         raise WireError(
             f"audio would bring the input buffer to {waiting_s:.1f} s; at most {limit_s:.0f} s (max_pending_audio_s); "
@@ -103,17 +103,17 @@ def _append(session: RealtimeSession, prepared: Prepared, now_s: float) -> None:
             code="input_audio_buffer_full",
             param="audio",
         )
-    session.hearing.append(samples, now_s)
+    session.turn.hearing.append(samples, now_s)
     session.note_append(now_s)
 
 
 def _commit(session: RealtimeSession, prepared: Prepared, now_s: float) -> None:
-    if not session.hearing.has_sound:
+    if not session.turn.hearing.has_sound:
         raise WireError(
             "the input audio buffer is empty; append audio before committing", code="input_audio_buffer_commit_empty"
         )
     session.items.check_room()
-    session.commit(is_all=True)
+    session.turn.commit(is_all=True)
 
 
 def _clear(session: RealtimeSession, prepared: Prepared, now_s: float) -> None:
@@ -137,7 +137,7 @@ def _create_item(session: RealtimeSession, prepared: Prepared, now_s: float) -> 
     is_at_end = event.previous_item_id in (None, session.items.last_id)
     previous = session.items.insert(item, event.previous_item_id)
     if is_at_end:
-        session.tell_model(item.to_message())
+        session.context.tell(item.to_message())
     else:
         session.rebuild()
     session.emit("conversation.item.added", item=item.to_wire(), previous_item_id=previous)
@@ -189,7 +189,7 @@ def _truncate_item(session: RealtimeSession, prepared: Prepared, now_s: float) -
             param="audio_end_ms",
         )
     if is_running:
-        session.end_response("cancelled", "client_cancelled")
+        session.replies.end("cancelled", "client_cancelled")
     end_ms = min(event.audio_end_ms, sent_ms)
     part.text = cut_text(part.text, end_ms / 1000, sent_ms / 1000, is_whole=item.status == "completed")
     if part.samples is not None:
@@ -218,7 +218,7 @@ def _create_response(session: RealtimeSession, prepared: Prepared, now_s: float)
         check_text(instructions, "response.instructions", session.limits.max_text_chars)
     has_own_input = given is not None and given.input is not None
     if settings.is_in_band and not has_own_input and _is_live(session, settings):
-        session.respond(settings, instructions=instructions)
+        session.replies.respond(settings, instructions=instructions)
         return
     conversation = _read_input(session, prepared) if has_own_input else session.items.to_conversation()
     opening = Message("system", (Text(instructions or session.settings.instructions),))
@@ -232,7 +232,7 @@ def _create_response(session: RealtimeSession, prepared: Prepared, now_s: float)
         outputs=frozenset(outputs),
         max_tokens=settings.max_tokens or session.limits.max_answer_tokens,
     )
-    session.respond(replace(settings, is_live=False), request=request)
+    session.replies.respond(replace(settings, is_live=False), request=request)
 
 
 def _is_live(session: RealtimeSession, settings: ResponseSettings) -> bool:
@@ -244,7 +244,7 @@ def _is_live(session: RealtimeSession, settings: ResponseSettings) -> bool:
 
 
 def _read_response(session: RealtimeSession, given: Any) -> ResponseSettings:
-    settings = session.default_response()
+    settings = session.replies.default_settings()
     if given is None:
         return settings
     refuse_unsupported(given, "response")
@@ -279,7 +279,7 @@ def _read_input(session: RealtimeSession, prepared: Prepared) -> Conversation:
 
 
 def _cancel_response(session: RealtimeSession, prepared: Prepared, now_s: float) -> None:
-    session.cancel(prepared.event.response_id)
+    session.replies.cancel(prepared.event.response_id)
 
 
 _HANDLERS: dict[str, Callable[[RealtimeSession, Prepared, float], None]] = {

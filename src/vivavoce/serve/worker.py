@@ -100,10 +100,10 @@ class _SessionAnswer:
     is_full: bool = field(default=False, init=False)
 
     def deliver(self, delta: AnswerDelta) -> None:
-        self.session.absorb_answer(self.response_id, delta)
+        self.session.replies.absorb(self.response_id, delta)
 
     def end(self, error: Exception | None) -> None:
-        self.session.absorb_answer(self.response_id, None, str(error) if error else None)
+        self.session.replies.absorb(self.response_id, None, str(error) if error else None)
 
 
 def make_id(kind: str) -> str:
@@ -367,8 +367,8 @@ class Worker:
         for finding in session.findings:
             self.metrics.findings.labels(finding.guard, finding.category).inc()
         session.findings.clear()
-        dropped, session.dropped_answers = session.dropped_answers, []
-        asked, session.answers = session.answers, []
+        dropped, session.replies.to_drop = session.replies.to_drop, []
+        asked, session.replies.to_start = session.replies.to_start, []
         for response_id in dropped:
             self._drop(lambda making, key=response_id: making.key == key)
         if events or session.close_code is not None:
