@@ -10,8 +10,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vivavoce.serve.client_events import DIRECT_BYTES, Prepared, prepare
 from vivavoce.serve.limits import Limits
+from vivavoce.serve.ports import make_id
 from vivavoce.serve.wire import WireError
-from vivavoce.serve.worker import Worker, make_id
+from vivavoce.serve.worker import Worker
 
 _log = logging.getLogger(__name__)
 _MAX_UNAPPLIED = 256

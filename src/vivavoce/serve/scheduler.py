@@ -1,8 +1,8 @@
-"""What the worker does next: step some slots, go on with an HTTP answer, or sleep. Pure, no clock of its own.
+"""What the worker does next: step some slots, go on with work in pieces, or sleep. Pure, no clock of its own.
 
 Live talk goes first. Every slot that is due is stepped in one batch, so that a slow machine falls into bigger batches
-instead of falling behind one by one. Answers get the time that is left, and when talk leaves none, one piece in
-`STARVED_S`, so that they end. When the oldest due slot is more than `LATE_S` late the machine is overloaded: that is
+instead of falling behind one by one. Answers, pictures read and drawings get the time that is left, piece by piece, and when
+talk leaves none, one piece in `STARVED_S`, so that they end. When the oldest due slot is more than `LATE_S` late the machine is overloaded: that is
 counted, and no new session is let in until it has caught up.
 """
 
@@ -22,8 +22,8 @@ class Step(NamedTuple):
     slots: tuple[int, ...]
 
 
-class AdvanceAnswer(NamedTuple):
-    """Make the next piece of one HTTP answer."""
+class Advance(NamedTuple):
+    """Make the next piece of an answer, or of a held slot's long work."""
 
 
 class Sleep(NamedTuple):
@@ -32,7 +32,7 @@ class Sleep(NamedTuple):
     until_s: float
 
 
-Action = Step | AdvanceAnswer | Sleep
+Action = Step | Advance | Sleep
 
 
 class Scheduler:
@@ -60,12 +60,12 @@ class Scheduler:
         elif self._fed_s is None:
             self._fed_s = now_s
         elif now_s - self._fed_s >= STARVED_S:
-            return AdvanceAnswer()
+            return Advance()
         if due:
             return Step(due)
         next_s = min(due_s.values(), default=float("inf"))
         if num_answers and now_s + self.answer_s <= next_s:
-            return AdvanceAnswer()
+            return Advance()
         return Sleep(next_s)
 
     def note_step(self, took_s: float) -> None:

@@ -26,10 +26,11 @@ from vivavoce.serve.api.errors import ERRORS
 from vivavoce.serve.api.shared import get_worker, run_decoding, send_events
 from vivavoce.serve.items import show_picture
 from vivavoce.serve.limits import Limits
+from vivavoce.serve.ports import make_id
 from vivavoce.serve.settings import check_text, read_voice
 from vivavoce.serve.sound import encode_sound
 from vivavoce.serve.wire import WireError
-from vivavoce.serve.worker import Worker, make_id
+from vivavoce.serve.worker import Worker
 
 router = APIRouter()
 _AUDIO_LIFE_S = 3600
