@@ -12,7 +12,7 @@ from vivavoce.critique.store import Answer, Critique, Passage, Question, Store, 
 from vivavoce.critique.tasks.examples import find_quoted
 from vivavoce.critique.tasks.forms import describe_medium
 from vivavoce.errors import DataError
-from vivavoce.grading import Coverage, Graded, count_coverage
+from vivavoce.grading import Coverage, Graded, Ungraded, count_coverage
 
 
 class CriticismReport(NamedTuple):
@@ -58,6 +58,12 @@ def criticise_store(
             (pool,) = draw_pools(model, [Target(passage, question, text)], sampling)
         except DataError as error:
             refused.append((answer.key, str(error)))
+            continue
+        failures = [
+            scored.text for scored in pool if isinstance(scored.text, Ungraded) and scored.text.reason == "endpoint"
+        ]
+        if len(failures) == len(pool):
+            refused.append((answer.key, f"the endpoint gave nothing: {failures[0].detail}"))
             continue
         num_drawn += len(pool)
         grades += [scored.helpfulness for scored in pool]  # type: ignore[arg-type]

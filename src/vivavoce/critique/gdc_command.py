@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from vivavoce.critique.checkpoints import find_critic
+from vivavoce.critique.endpoint import open_respondent
 from vivavoce.critique.gdc.measuring import TaskGaps, make_preset, measure_gdc
-from vivavoce.critique.language import LanguageModel
 from vivavoce.files import write_json
 from vivavoce.run import describe_environment
 
@@ -17,6 +17,7 @@ def gdc(
     *,
     preset: Literal["quick", "full"] = "quick",
     model: str = "",
+    base_url: str = "",
     tasks: tuple[str, ...] = (),
     num_items: int | None = None,
     seed: int = 0,
@@ -26,7 +27,8 @@ def gdc(
 
     Args:
         preset: quick (small tasks, minutes on one core) or full.
-        model: a folder or name; the critic that ships when empty.
+        model: a folder or name, or endpoint:PROVIDER/MODEL; the critic that ships when empty.
+        base_url: address of an OpenAI-compatible endpoint.
         tasks: synthetic tasks to measure; all when not given.
         num_items: held-out problems per task; the preset's when not given.
         seed: of problems, samples and bootstraps.
@@ -36,7 +38,7 @@ def gdc(
     if num_items is not None:
         config = dataclasses.replace(config, num_items=num_items)
     name = find_critic(model)
-    gaps = measure_gdc(LanguageModel.load(name), config)
+    gaps = measure_gdc(open_respondent(name, base_url), config)
     print(f"{'task':<17}{'':<15}{'value [95% interval] (n)'}")
     for task, found in gaps.items():
         _print_task(task, found)

@@ -16,7 +16,7 @@ import torch
 
 from vivavoce.critique.calibration import Calibration
 from vivavoce.critique.tasks.fitting import Fitted, Keep, fit
-from vivavoce.critique.tasks.forms import Rendered, load_templates
+from vivavoce.critique.tasks.forms import Rendered, load_templates, parse_text
 from vivavoce.errors import CheckpointError, ConfigError, DataError
 from vivavoce.files import write_json
 from vivavoce.grading import Grade, Graded, Ungraded
@@ -26,11 +26,19 @@ CALIBRATION_FILE = "calibration.json"
 
 
 class Sample(NamedTuple):
-    """One completion; `is_cut` if it hit the bound before it ended; tokens generated, for compute accounting."""
+    """One completion; `is_cut` if it hit the bound before it ended; tokens generated, for compute accounting.
+
+    `failure` says why there is none, when a model behind an endpoint did not answer.
+    """
 
     text: str
     is_cut: bool
     num_tokens: int
+    failure: str = ""
+
+    def read(self) -> str | Ungraded:
+        """The text as `parse_text` gives it; Ungraded `endpoint` if the call failed."""
+        return Ungraded("endpoint", self.failure) if self.failure else parse_text(self.text, is_cut=self.is_cut)
 
 
 class Respondent(Protocol):

@@ -14,7 +14,7 @@ import numpy as np
 from vivavoce.critique.language import Respondent
 from vivavoce.critique.pool import Sampling, Target, draw_pools, pick_best
 from vivavoce.critique.synthetic.task import Problem, SyntheticTask
-from vivavoce.critique.tasks.forms import parse_text, render
+from vivavoce.critique.tasks.forms import render
 from vivavoce.grading import Graded
 from vivavoce.stats import Estimate, estimate_mean
 
@@ -73,7 +73,7 @@ def _answer(model: Respondent, pairs: Sequence[tuple[SyntheticTask, Problem]], s
     drawn = model.sample(
         prompts, 1, max_new_tokens=sampling.max_new_tokens, temperature=sampling.temperature, seed=sampling.seed
     )
-    parsed = [parse_text(samples[0].text, is_cut=samples[0].is_cut) for samples in drawn]
+    parsed = [samples[0].read() for samples in drawn]
     return [text if isinstance(text, str) else None for text in parsed]
 
 

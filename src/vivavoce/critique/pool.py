@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vivavoce.critique.language import Respondent, Sample
-from vivavoce.critique.tasks.forms import parse_text, render
+from vivavoce.critique.tasks.forms import render
 from vivavoce.critique.texts import measure_jaccard, shingle
 from vivavoce.errors import ConfigError
 from vivavoce.grading import Graded, Ungraded
@@ -87,7 +87,7 @@ def draw_pools(model: Respondent, targets: Sequence[Target], sampling: Sampling)
 
 
 def _parse(sample: Sample) -> str | Ungraded:
-    text = parse_text(sample.text, is_cut=sample.is_cut)
+    text = sample.read()
     return Ungraded("empty") if text == "" else text
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from vivavoce.critique.language import Respondent, Sample
 from vivavoce.critique.pool import Sampling, Target, draw_pools, pick_best
-from vivavoce.critique.tasks.forms import Rendered, parse_text, render
+from vivavoce.critique.tasks.forms import Rendered, render
 from vivavoce.grading import Coverage, Grade, Graded, Ungraded, count_coverage
 from vivavoce.stats import Estimate, bootstrap
 
@@ -112,7 +112,7 @@ class _Refiner:
     def run(self) -> dict[str, _Drawn]:
         original = self._sample([self._render("answer", idx) for idx in range(len(self.items))], 1, 0)
         first = [samples[0] for samples in original]
-        answers = [_parse(sample) for sample in first]
+        answers = [sample.read() for sample in first]
         spent = [sample.num_tokens for sample in first]
         usable = [idx for idx, answer in enumerate(answers) if isinstance(answer, str)]
         pools = dict(zip(usable, self._draw_pools(usable, answers)))
@@ -186,7 +186,7 @@ class _Refiner:
         extra: dict[int, int] | None = None,
     ) -> _Drawn:  # fmt: skip
         """The least critiqueable of each item's refinements, in the order drawn."""
-        parsed = {idx: [_parse(sample) for sample in samples] for idx, samples in refined.items()}
+        parsed = {idx: [sample.read() for sample in samples] for idx, samples in refined.items()}
         chosen = self._least_flawed(parsed)
         out = [chosen[idx] if idx in chosen else answers[idx] for idx in range(len(answers))]
         tokens = [
@@ -232,13 +232,9 @@ class _Refiner:
             for sample in samples:
                 if spent + sample.num_tokens > spare[idx] and spent:
                     break
-                texts.append(_parse(sample))
+                texts.append(sample.read())
                 spent += sample.num_tokens
             parsed[idx] = texts
             tokens[idx] += spent
         chosen = self._least_flawed(parsed)
         return _Drawn([chosen[idx] for idx in range(len(self.items))], tokens)
-
-
-def _parse(sample: Sample) -> str | Ungraded:
-    return parse_text(sample.text, is_cut=sample.is_cut)

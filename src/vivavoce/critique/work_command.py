@@ -8,7 +8,7 @@ from typing import Literal
 
 from vivavoce.critique.checkpoints import find_critic
 from vivavoce.critique.criticising import criticise_store
-from vivavoce.critique.language import LanguageModel
+from vivavoce.critique.endpoint import PREFIX, name_author, open_respondent
 from vivavoce.critique.loaders.exporting import export_records
 from vivavoce.critique.matrix import measure_matrix
 from vivavoce.critique.planted import LexicalCritic, ModelCritic, compare_recall, list_twins, measure_planted
@@ -27,6 +27,7 @@ def criticise(
     *,
     store: str = "critique.db",
     model: str = "",
+    base_url: str = "",
     split: str = "test",
     sources: tuple[str, ...] = (),
     sampling: Sampling = Sampling(),  # noqa: B008
@@ -38,7 +39,8 @@ def criticise(
 
     Args:
         store: path of an SQLite file, or a database URL.
-        model: a folder or name; the critic that ships when empty.
+        model: a folder or name, or endpoint:PROVIDER/MODEL; the critic that ships when empty.
+        base_url: address of an OpenAI-compatible endpoint.
         split: whose answers.
         sources: of which sources; all when not given.
         sampling: how critiques are drawn.
@@ -49,7 +51,7 @@ def criticise(
     name = find_critic(model)
     with open_store(store) as opened:
         report = criticise_store(
-            opened, LanguageModel.load(name), author=Path(name).name, split=split, sources=sources, sampling=sampling,
+            opened, open_respondent(name, base_url), author=name_author(name), split=split, sources=sources, sampling=sampling,
             threshold=threshold, length_modifier=length_modifier, limit=limit,
         )  # fmt: skip
     print(f"{report.num_kept} critiques kept of {report.num_drawn} drawn for {report.num_answers} answers")
@@ -58,11 +60,20 @@ def criticise(
         print(f"refused  {key}: {reason}")
 
 
-def rank(*, model: str = "", store: str = "", num_problems: int = 60, seed: int = 0, json: Path | None = None) -> None:
+def rank(
+    *,
+    model: str = "",
+    base_url: str = "",
+    store: str = "",
+    num_problems: int = 60,
+    seed: int = 0,
+    json: Path | None = None,
+) -> None:
     """Pairwise accuracy of the helpfulness head on held-out passages, against chance and trivial rankers.
 
     Args:
-        model: a folder or name; the critic that ships when empty.
+        model: a folder or name, or endpoint:PROVIDER/MODEL; the critic that ships when empty.
+        base_url: address of an OpenAI-compatible endpoint.
         store: use the store's test split; synthetic test problems when empty.
         num_problems: problems per synthetic task.
         seed: of problems and bootstraps.
@@ -76,7 +87,7 @@ def rank(*, model: str = "", store: str = "", num_problems: int = 60, seed: int 
     pairs = list_pairs(records)
     if not pairs:
         raise DataError("no answer of the test split has both a helpful and an unhelpful critique; import some")
-    report = measure_ranking(LanguageModel.load(find_critic(model)), pairs, seed=seed)
+    report = measure_ranking(open_respondent(find_critic(model), base_url), pairs, seed=seed)
     for name, value in report.accuracy.items():
         print(f"{name:<18}{value}")
     print(f"model - chance          {report.lead_over_random}")
@@ -87,20 +98,21 @@ def rank(*, model: str = "", store: str = "", num_problems: int = 60, seed: int 
 
 
 def refine(
-    *, model: str = "", difficulty: Difficulty = "quick", tasks: tuple[str, ...] = (), num_problems: int = 60,
+    *, model: str = "", base_url: str = "", difficulty: Difficulty = "quick", tasks: tuple[str, ...] = (), num_problems: int = 60,
     config: RefiningConfig = RefiningConfig(), json: Path | None = None,  # noqa: B008
 ) -> None:  # fmt: skip
     """Compare refinement methods on synthetic problems: quality, differences, tokens spent.
 
     Args:
-        model: a folder or name; the critic that ships when empty.
+        model: a folder or name, or endpoint:PROVIDER/MODEL; the critic that ships when empty.
+        base_url: address of an OpenAI-compatible endpoint.
         difficulty: quick or full.
         tasks: synthetic tasks; all when not given.
         num_problems: per task.
         config: how refinements are drawn.
         json: write the report here.
     """
-    language = LanguageModel.load(find_critic(model))
+    language = open_respondent(find_critic(model), base_url)
     out = {}
     for name, task in make_tasks(difficulty, tasks).items():
         problems = generate_problems(task, "test", num_problems, config.seed)
@@ -125,19 +137,20 @@ def refine(
 
 
 def matrix(
-    models: tuple[str, ...], *, difficulty: Difficulty = "quick", num_problems: int = 60,
+    models: tuple[str, ...], *, base_url: str = "", difficulty: Difficulty = "quick", num_problems: int = 60,
     sampling: Sampling = Sampling(), json: Path | None = None,  # noqa: B008
 ) -> None:  # fmt: skip
     """Share of each author's flawed answers in which each critic finds a valid flaw.
 
     Args:
-        models: folders or names; each is author and critic.
+        models: folders, names or endpoint:PROVIDER/MODEL; each is author and critic.
+        base_url: address of an OpenAI-compatible endpoint.
         difficulty: quick or full.
         num_problems: per synthetic task.
         sampling: how critiques are drawn.
         json: write the matrix here.
     """
-    loaded = {name: LanguageModel.load(name) for name in models}
+    loaded = {name: open_respondent(name, base_url if name.startswith(PREFIX) else "") for name in models}
     tasks = list(make_tasks(difficulty).values())
     problems = {task.name: list(generate_problems(task, "test", num_problems, sampling.seed)) for task in tasks}
     found = measure_matrix(loaded, tasks, problems, sampling)
@@ -157,13 +170,14 @@ def matrix(
 
 
 def planted(
-    *, model: str = "", untrained: str = "", store: str = "", sources: tuple[str, ...] = (), num_problems: int = 40,
+    *, model: str = "", base_url: str = "", untrained: str = "", store: str = "", sources: tuple[str, ...] = (), num_problems: int = 40,
     max_twins: int = 200, sampling: Sampling = Sampling(), seed: int = 0, json: Path | None = None,  # noqa: B008
 ) -> None:  # fmt: skip
     """Precision and recall of planted flaws: a critic, an untrained model, and a lexical baseline.
 
     Args:
-        model: a folder or name; the critic that ships when empty.
+        model: a folder or name, or endpoint:PROVIDER/MODEL; the critic that ships when empty.
+        base_url: address of an OpenAI-compatible endpoint.
         untrained: another model to compare with, such as the base it was trained from.
         store: use twins of the store's test split; synthetic test problems when empty.
         sources: sources of the store, such as summedits or bump.
@@ -188,10 +202,13 @@ def planted(
     if not twins:
         raise DataError("no answer of the test split has a planted flaw and a clean twin; import summedits or bump")
     twins = Random(seed).sample(twins, min(max_twins, len(twins)))
-    critics = {"critic": ModelCritic(LanguageModel.load(find_critic(model)), sampling), "lexical": LexicalCritic()}
+    critics = {
+        "critic": ModelCritic(open_respondent(find_critic(model), base_url), sampling),
+        "lexical": LexicalCritic(),
+    }
     if untrained:
         # an untrained head's probabilities mean nothing, so its best critique is always shown
-        critics["untrained"] = ModelCritic(LanguageModel.load(untrained), sampling, threshold=1e-6)
+        critics["untrained"] = ModelCritic(open_respondent(untrained), sampling, threshold=1e-6)
     reports = {name: measure_planted(critic, twins, seed=seed) for name, critic in critics.items()}
     print(f"{'':<12}{'precision':<30}{'recall':<30}false alarms on clean twins")
     for name, report in reports.items():

@@ -29,7 +29,7 @@ from vivavoce.critique.pool import Sampling, Scored, Target, draw_pools, pick_be
 from vivavoce.critique.spans import TextSpan, has_overlap
 from vivavoce.critique.synthetic.registry import generate_problems, make_tasks
 from vivavoce.critique.synthetic.task import Corruption, Problem, SyntheticTask
-from vivavoce.critique.tasks.forms import parse_severity, parse_text, render
+from vivavoce.critique.tasks.forms import parse_severity, render
 from vivavoce.errors import ConfigError
 from vivavoce.grading import Coverage, Grade, Graded, Ungraded, count_coverage
 from vivavoce.stats import Estimate
@@ -175,7 +175,7 @@ def _answer_twice(model: Respondent, problems: Sequence[Problem], config: GdcCon
     drawn = model.sample(
         prompts, 2, max_new_tokens=config.max_new_tokens, temperature=config.temperature, seed=config.seed
     )
-    return [[parse_text(sample.text, is_cut=sample.is_cut) for sample in samples] for samples in drawn]
+    return [[sample.read() for sample in samples] for samples in drawn]
 
 
 def _criticise(

@@ -42,6 +42,7 @@ class Rendered(NamedTuple):
     passage: str
     rest: str
     completion: str | None
+    task: str
 
     @property
     def prompt(self) -> str:
@@ -110,7 +111,7 @@ def render(task: str, *, passage: str, target: bool | str | None = None, **field
         else:
             completion = escape(str(target)) if str(target).strip() else EMPTY
     before = passage_template.replace("{{passage}}", escape(passage)) if passage else ""
-    return Rendered(before, rest, completion)
+    return Rendered(before, rest, completion, task)
 
 
 def parse_text(completion: str, *, is_cut: bool) -> str | Ungraded:
