@@ -13,6 +13,7 @@ from vivavoce.critique.analysis.report import render_report
 from vivavoce.critique.analysis.summary import measure_agreement, summarise
 from vivavoce.critique.analysis.trials import decide, make_study, read_study
 from vivavoce.errors import DataError
+from vivavoce.stats import estimate_proportion
 
 
 def write(folder: Path, rows: Any) -> Path:
@@ -67,6 +68,29 @@ def test_the_help_arm_is_the_only_one_with_reliance(rows: Any) -> None:
     assert none.decoys_used.value is None
     assert (model.decoys_used.value, model.real_used.value) == (0.0, 0.5)
     assert set(none.provenance) == {"own"}
+
+
+def test_no_use_of_decoys_at_all_still_has_an_interval_of_some_width(rows: Any) -> None:
+    _, model = summarise(make_study(*rows), seed=0).reliance
+    assert (model.decoys_used.value, model.decoys_used.low) == (0.0, 0.0)
+    # Wilson's bound for 0 of 10 labellers, z^2 / (10 + z^2) by hand, z = 1.959964
+    assert model.decoys_used.n == 10
+    assert model.decoys_used.high == pytest.approx(3.841459 / 13.841459, abs=1e-6)
+
+
+def test_a_share_that_is_the_same_for_everyone_keeps_the_width_of_its_count(rows: Any) -> None:
+    study = make_study(*rows)
+    _, model = summarise(study, seed=0).reliance
+    num_shown = sum(trial.num_real_shown for trial in study.trials)
+    assert num_shown == 2 * sum(trial.arm == "model" for trial in study.trials)
+    direct = estimate_proportion(num_shown // 2, num_shown)
+    assert (model.real_used.low, model.real_used.high) == pytest.approx((direct.low, direct.high))
+
+
+def test_shares_of_an_arm_lie_between_0_and_1(rows: Any) -> None:
+    for row in summarise(make_study(*rows), seed=0).arms:
+        for share in (row.hits, row.share_valid):
+            assert share.value is None or 0 <= (share.low or 0) <= share.value <= (share.high or 1) <= 1
 
 
 def test_agreement_needs_two_raters_and_says_how_many_items_have_them(rows: Any) -> None:

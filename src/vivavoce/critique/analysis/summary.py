@@ -1,6 +1,6 @@
 """Everything that a study says, as plain values: outcomes by arm, reliance, agreement, and the plan's tests.
 
-Intervals of single arms are clustered by labeller; differences by labeller and answer (see `effects`).
+Intervals of single arms are clustered by labeller (of shares: Wilson's); differences by labeller and answer (see `effects`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from vivavoce.critique.analysis.effects import TestResult, run_tests
 from vivavoce.critique.analysis.trials import StudyData, Trial
-from vivavoce.stats import Estimate, bootstrap, estimate_mean, estimate_ratio, measure_alpha
+from vivavoce.stats import Estimate, bootstrap, estimate_clustered_proportion, estimate_mean, measure_alpha
 
 
 class ArmRow(NamedTuple):
@@ -88,13 +88,9 @@ def _describe_arm(kind: str, arm: str, trials: Sequence[Trial], severities: Sequ
         len({t.labeller for t in trials}),
         _mean(trials, [float(t.num_flaws) for t in trials]),
         {level: _mean(trials, [float(t.by_severity.get(level, 0)) for t in trials]) for level in severities},
-        _mean([t for t, _ in hits], [value for _, value in hits]),
+        _share([t for t, _ in hits], [int(value) for _, value in hits], [1] * len(hits)),
         sum(t.kind == "misleading" and t.intended_hit is None for t in trials),
-        estimate_ratio(
-            [float(t.num_decided_valid) for t in decided],
-            [float(t.num_decided) for t in decided],
-            [t.labeller for t in decided],
-        ),
+        _share(decided, [t.num_decided_valid for t in decided], [t.num_decided for t in decided]),
         sum(t.num_flaws - t.num_decided for t in trials),
         _exponentiate(minutes),
         _mean(rated, [float(t.rating or 0) for t in rated]),
@@ -102,9 +98,8 @@ def _describe_arm(kind: str, arm: str, trials: Sequence[Trial], severities: Sequ
 
 
 def _describe_reliance(arm: str, trials: Sequence[Trial]) -> RelianceRow:
-    labellers = [t.labeller for t in trials]
-    decoys = estimate_ratio([t.num_decoys_used for t in trials], [t.num_decoys_shown for t in trials], labellers)
-    real = estimate_ratio([t.num_real_used for t in trials], [t.num_real_shown for t in trials], labellers)
+    decoys = _share(trials, [t.num_decoys_used for t in trials], [t.num_decoys_shown for t in trials])
+    real = _share(trials, [t.num_real_used for t in trials], [t.num_real_shown for t in trials])
     provenance: Counter[str] = Counter()
     for trial in trials:
         provenance.update(trial.provenance)
@@ -137,6 +132,16 @@ def _alpha(items: Sequence[tuple[Mapping[Hashable, float], str]], *, seed: int, 
 
     clusters = [passage for _, passage in items]
     return bootstrap(statistic, len(items), seed=seed, clusters=clusters, num_draws=500)
+
+
+def _share(trials: Sequence[Trial], num_true: Sequence[int], num_all: Sequence[int]) -> Estimate:
+    """A share over the things (suggestions, flaws, answers) of all trials, clustered by labeller.
+
+    Wilson's interval, because none of few says little: it has some width also at 0 and at 1.
+    """
+    outcomes = [float(idx < true) for true, total in zip(num_true, num_all) for idx in range(total)]
+    labellers = [trial.labeller for trial, total in zip(trials, num_all) for _ in range(total)]
+    return estimate_clustered_proportion(outcomes, labellers)
 
 
 def _mean(trials: Sequence[Trial], values: Sequence[float]) -> Estimate:
