@@ -220,3 +220,26 @@ def test_speech_arrives_at_the_pace_it_is_spoken(address):
     assert len(times) == 21
     late_s = np.array(times) - times[0] - 0.08 * np.arange(len(times))
     assert late_s[2:].max() < 0.0
+
+
+def test_what_a_client_sends_while_its_slot_draws_is_done_in_order_afterwards():
+    worker = Worker(ScriptedEngine(1, step_s=0.01), make_vad=EnergyVad)
+    with serve_in_thread(worker, ServerConfig(port=0)) as address, connect(address) as socket:
+        content = [{"type": "input_text", "text": "draw a ball"}]
+        item = {"type": "message", "role": "user", "content": content}
+        socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
+        socket.send(json.dumps({"type": "response.create"}))
+        read_until(socket, "response.created")
+        wait_for(lambda: worker._steps.num_in_pieces)
+        for number in range(3):
+            content = [{"type": "input_text", "text": f"text {number}"}]
+            item = {"type": "message", "role": "user", "content": content, "id": f"item_{number}"}
+            socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
+        events = read_until(socket, "response.done")
+        assert any(event.get("part", {}).get("type") == "image" for event in events)
+        later = [json.loads(socket.recv(timeout=10)) for _ in range(6)]
+        ids = [event["item"]["id"] for event in later if event["type"] == "conversation.item.done"]
+        assert ids == ["item_0", "item_1", "item_2"]
+        socket.close()
+        wait_for(lambda: worker.num_talkers == 0)
+        assert worker.engine.num_open == 0

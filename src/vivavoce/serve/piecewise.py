@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from vivavoce.content import Image, Message, Text, Video
+from vivavoce.content import Message, Text
 from vivavoce.omni.engine_protocol import AnswerDelta
 
 SHORT_CHARS = 200
@@ -45,10 +45,3 @@ def is_long(messages: Sequence[Message]) -> bool:
     parts = [part for message in messages for part in message.parts]
     num_chars = sum(len(part.text) for part in parts if isinstance(part, Text))
     return num_chars > SHORT_CHARS or any(not isinstance(part, Text) for part in parts)
-
-
-def count_pictures(messages: Sequence[Message]) -> int:
-    """Pictures and frames of films in `messages`."""
-    parts = [part for message in messages for part in message.parts]
-    films = sum(len(part.frames) for part in parts if isinstance(part, Video))
-    return films + sum(isinstance(part, Image) for part in parts)

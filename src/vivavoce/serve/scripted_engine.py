@@ -1,14 +1,15 @@
 """An engine that follows a script: no weights, the same every time. For tests, and for trying clients with no model.
 
 It hears how long the user was loud and calls each 320 ms a word; it takes the turn after a pause, answers with what it
-got, speaks in a tone, falls silent when talked over, and draws a filled square when asked to draw.
+got, speaks in a tone, falls silent when talked over, and draws a filled square after it has spoken, when asked to draw. It
+opens, reads and draws in pieces, too (`piecewise`).
 """
 
 from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +34,9 @@ OTHER_HZ = 520.0
 _FRAMES_PER_WORD = 4
 _TRANSCRIPT_LAG = 5
 _BARGE_IN_FRAMES = 3
+DRAWING_STEPS = 66
+"""Token steps of a drawing, as the real engine's."""
+_CHARS_PER_PIECE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class _Slot:
     said_frames: int = 0
     is_speaking: bool = False
     draws: bool = False
+    is_drawing: bool = False
+    """A drawing was begun and is to be drawn apart."""
     voice_hz: float = PRESET_HZ
 
 
@@ -64,8 +70,12 @@ class ScriptedEngine:
         self._step_s = step_s
         self._frames_per_word = frames_per_word
         self._slots: dict[int, list[_Slot]] = {}
+        self._unstepped: dict[int, _Slot] = {}
+        """Slots that have read something since their last step."""
         self.barge_in = True
         """Whether it falls silent when talked over."""
+        self.draws_apart = False
+        """See `PiecewiseEngine`."""
 
     model_name = "vivavoce-scripted"
     voices: tuple[str, ...] = ("tone",)
@@ -95,6 +105,7 @@ class ScriptedEngine:
     def close_slot(self, slot: int) -> None:
         """See `DuplexEngine`."""
         self._slots.pop(slot, None)
+        self._unstepped.pop(slot, None)
 
     def step(self, inputs: Mapping[int, SlotInput]) -> dict[int, SlotOutput]:
         """See `DuplexEngine`."""
@@ -102,9 +113,51 @@ class ScriptedEngine:
             time.sleep(self._step_s)
         outputs = {}
         for slot, given in inputs.items():
-            after, outputs[slot] = self._step_one(self._slots[slot][-1], given)
+            before = self._unstepped.pop(slot, self._slots[slot][-1])
+            after, output = self._step_one(before, given)
+            if output.event == "stop" and after.draws:
+                after = replace(after, is_drawing=True)
+                if not self.draws_apart:
+                    image, after = _finish_drawing(after)
+                    output = replace(output, images=(image,), token_steps=output.token_steps + DRAWING_STEPS)
+            outputs[slot] = output
             self._slots[slot].append(after)
         return outputs
+
+    # ---- in pieces
+
+    def open_in_pieces(self, slot: int, system: str, seed: int) -> Iterator[AnswerDelta]:
+        """See `PiecewiseEngine`."""
+        self.open_slot(slot, system, seed)
+        for _ in range(len(system) // _CHARS_PER_PIECE):
+            yield self._piece(0)
+
+    def read(self, slot: int, messages: Sequence[Message]) -> Iterator[AnswerDelta]:
+        """See `PiecewiseEngine`."""
+        try:
+            for message in messages:
+                # read for the step to come: going back to before that step unreads it
+                self._unstepped[slot] = _read(self._unstepped.get(slot, self._slots[slot][-1]), message)
+                yield self._piece(1)
+        except GeneratorExit:
+            self._unstepped.pop(slot, None)
+            raise
+
+    def is_drawing(self, slot: int) -> bool:
+        """See `PiecewiseEngine`."""
+        return self._slots[slot][-1].is_drawing
+
+    def draw(self, slot: int) -> Iterator[AnswerDelta]:
+        """See `PiecewiseEngine`."""
+        for steps in [4] * (DRAWING_STEPS // 4):
+            yield self._piece(steps)
+        image, self._slots[slot][-1] = _finish_drawing(self._slots[slot][-1])
+        yield AnswerDelta(image=image, token_steps=DRAWING_STEPS % 4)
+
+    def _piece(self, token_steps: int) -> AnswerDelta:
+        if self._step_s:
+            time.sleep(self._step_s)
+        return AnswerDelta(token_steps=token_steps)
 
     def rewind(self, slot: int, frame_idx: int) -> None:
         """See `DuplexEngine`."""
@@ -112,6 +165,7 @@ class ScriptedEngine:
         if not 0 <= frame_idx < len(history):
             raise DataError(f"clock step {frame_idx} is not in slot {slot}, which has {len(history) - 1}")
         del history[frame_idx + 1 :]
+        self._unstepped.pop(slot, None)
 
     def heard(self, slot: int) -> tuple[int, tuple[str, ...]]:
         """Loud frames and texts that the slot remembers, for tests of what was cut."""
@@ -145,11 +199,8 @@ class ScriptedEngine:
     def _speak(self, now: _Slot, output: SlotOutput) -> tuple[_Slot, SlotOutput]:
         idx = now.said_frames
         text = now.to_say[idx] + " " if idx < len(now.to_say) else ""
-        images: tuple[Image, ...] = ()
-        if now.draws and idx == 1:
-            images, now = (_draw(" ".join(now.told)),), replace(now, draws=False)
         pcm = make_tone(now.voice_hz, idx * OWN_FRAME_SAMPLES, OWN_FRAME_SAMPLES)
-        return replace(now, said_frames=idx + 1), replace(output, pcm=pcm, own_text=text, images=images)
+        return replace(now, said_frames=idx + 1), replace(output, pcm=pcm, own_text=text)
 
     def answer(self, request: AnswerRequest) -> Iterator[AnswerDelta]:
         """See `DuplexEngine`."""
@@ -169,7 +220,7 @@ class ScriptedEngine:
             token_steps=len(request.conversation.messages), prompt_steps=len(request.conversation.messages)
         )
         if request.task == "draw" or ("image" in request.outputs and now.draws):
-            yield AnswerDelta(image=_draw(last.text + str(request.seed)), token_steps=64)
+            yield AnswerDelta(image=_draw(last.text + str(request.seed)), token_steps=DRAWING_STEPS)
         if not request.outputs & {"text", "audio"}:
             return
         said = 0
@@ -239,6 +290,10 @@ def _reply(now: _Slot) -> tuple[str, ...]:
     if written:
         words += ["You", "wrote:", *written[-1].split()[:12]]
     return tuple(words)
+
+
+def _finish_drawing(now: _Slot) -> tuple[Image, _Slot]:
+    return _draw(" ".join(now.told)), replace(now, draws=False, is_drawing=False)
 
 
 def _draw(text: str) -> Image:
