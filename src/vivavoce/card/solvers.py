@@ -19,6 +19,7 @@ from vivavoce.card.media_store import MediaStore
 from vivavoce.card.perturb import make_sound, perturb
 from vivavoce.card.providers.answering import read_reason
 from vivavoce.card.speech import MAX_INPUT_WER, Studio, open_studio
+from vivavoce.card.voiced import voice_input
 from vivavoce.content import Audio, Message
 from vivavoce.content_formats import to_inspect
 from vivavoce.errors import DataError, VivaError
@@ -112,9 +113,9 @@ def voice_turn(state: TaskState, item: Item, prompt: str, turn_idx: int, studio:
     if item.sound and turn_idx == 0:
         pieces.append(make_sound(item.sound, seed=seed))
     if prompt:
-        spoken = studio.speak(prompt, state.metadata["voice"], seed)
-        _note_fidelity(state, prompt, spoken, studio)
-        pieces.append(spoken)
+        voiced = voice_input(studio, prompt, state.metadata["voice"])
+        _note_fidelity(state, prompt, voiced.heard)
+        pieces.append(voiced.audio)
     if not pieces:
         raise DataError(f"item {item.item_id} has neither words nor a sound; give one")
     rate_hz = pieces[-1].rate_hz
@@ -127,11 +128,8 @@ def voice_turn(state: TaskState, item: Item, prompt: str, turn_idx: int, studio:
     return perturb(audio, item.perturbation or state.metadata["perturbation"], seed=seed)
 
 
-def _note_fidelity(state: TaskState, prompt: str, spoken: Audio, studio: Studio) -> None:
+def _note_fidelity(state: TaskState, prompt: str, heard: str | None) -> None:
     """What a recogniser reads of the clean input: the control `tts_fidelity` of every audio sample."""
-    if not studio.has_recogniser:
-        return
-    heard = studio.recognise(spoken)
     if heard is None:
         return
     errors, words = count_errors(prompt, heard)
