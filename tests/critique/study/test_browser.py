@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
-from vivavoce.critique.store import Critique, Store, open_store, utc_now
+from vivavoce.critique.store import Answer, Critique, Passage, Question, Store, add, open_store, utc_now
 from vivavoce.critique.study.accounts import invite
 from vivavoce.critique.study.demo import add_demo, make_demo_plan
 from vivavoce.critique.study.materials import create_study, find_study
+from vivavoce.critique.study.plan import StudyPlan
 from vivavoce.critique.study.tables import Assignment, Draft, Finding, Person, SignIn
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -35,16 +37,16 @@ PATIENCE_MS = 20_000
 
 
 class Server:
-    """`viva study serve` on a free loopback port, with the demo study; it can be killed and started again."""
+    """`viva study serve` on a free loopback port, with a study; it can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "study.db"
+    def __init__(self, folder: Path, fill: Callable[[Session], Any] | None = None) -> None:
+        self.path, self.media = folder / "study.db", folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.base = f"http://127.0.0.1:{self.port}"
         with open_store(self.path) as store, store.session() as session:
-            create_study(session, make_demo_plan(), answer_keys=add_demo(session))
+            (fill or fill_demo)(session)
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -59,6 +61,8 @@ class Server:
             str(self.path),
             "--port",
             str(self.port),
+            "--media",
+            str(self.media),
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(600):
@@ -82,6 +86,10 @@ class Server:
     def store(self) -> Store:
         """The study's store."""
         return open_store(self.path)
+
+
+def fill_demo(session: Session) -> None:
+    create_study(session, make_demo_plan(), answer_keys=add_demo(session))
 
 
 @pytest.fixture
@@ -321,3 +329,103 @@ def test_offsets_count_characters_behind_an_emoji(server: Server, open_page: Any
     )
     assert found[:3] == [2, 6, "mill"]
     assert found[3] == '🌻 <mark class="current">mill</mark> and <mark class="other">🌻</mark> wheel'
+
+
+def fill_media(folder: Path, plan: StudyPlan) -> Callable[[Session], None]:
+    """A study of two answers, one drawn and one spoken, whose files lie in `folder`."""
+    import numpy as np
+    import soundfile
+    from PIL import Image as Picture
+
+    Picture.new("RGB", (60, 40), "navy").save(folder / "boat.png")
+    soundfile.write(folder / "said.wav", np.zeros(2 * 16_000, np.float32), 16_000)
+    media: dict[str, dict[str, Any]] = {
+        "image": {"media_path": "boat.png", "width": 60, "height": 40},
+        "audio": {"media_path": "said.wav", "duration_s": 2.0, "text": "a boat is red"},
+    }
+
+    def fill(session: Session) -> None:
+        for modality, columns in media.items():
+            passage = add(session, Passage(key=modality, created_by="t", text="A red boat.", source="t", split="test"))
+            question = add(session, Question(key=modality, created_by="t", passage_id=passage.id, text="What is it?"))
+            add(session, Answer(key=modality, created_by="t", question_id=question.id, author_kind="model", author="m",
+                                modality=modality, **columns))  # fmt: skip
+        create_study(session, plan, answer_keys=list(media))
+
+    return fill
+
+
+@pytest.fixture
+def media_server(tmp_path: Path, shrink_plan: Callable[..., StudyPlan]) -> Iterator[Server]:
+    plan = shrink_plan(
+        name="demo", kinds={"model": 2}, items_per_labeller=2, hypotheses=[], decoys=0,
+        arms=[{"name": "none", "assistance": "none"}],
+    )  # fmt: skip
+    started = Server(tmp_path, fill_media(tmp_path, plan))
+    yield started
+    started.kill()
+
+
+def mark_region(page: Any) -> None:
+    """Drag a box with the mouse, then set another with the keyboard alone."""
+    layer = page.locator("#answer svg")
+    box = layer.bounding_box()
+    scale = box["width"] / 60
+    page.mouse.move(box["x"] + 10 * scale, box["y"] + 10 * scale)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 30 * scale, box["y"] + 20 * scale, steps=4)
+    page.mouse.up()
+    tab_to(page, "#answer svg")
+    for key in ("Enter", "ArrowRight", "ArrowRight", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+
+
+def mark_stretch(page: Any) -> None:
+    """Fill in one stretch of time, with the keyboard; one that ends before it begins is refused first."""
+    tab_to(page, "#answer input")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("1.5")
+    tab_to(page, "#answer label + button + label input")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("0.5")
+    mark = page.locator("#answer button", has_text="Mark this stretch")
+    mark.click()
+    assert page.locator("#marks .chip").count() == 0
+    # the refusal puts the focus on the field to be corrected
+    page.keyboard.press("Control+a")
+    page.keyboard.type("9")  # past the end: the sound has 2 s
+    mark.click()
+
+
+def test_regions_of_a_picture_and_stretches_of_an_utterance_are_marked_and_saved(
+    media_server: Server, open_page: Any
+) -> None:
+    page = open_page()
+    enter(page, media_server.link())
+    for _ in range(2):
+        take(page)
+        if page.locator("#answer svg").count():
+            mark_region(page)
+            playwright.expect(page.locator("#marks .chip")).to_have_count(2)
+            assert "pixels at" in page.inner_text("#marks")
+        else:
+            # the page's policy lets the file through, and the player knows its length
+            playwright.expect(page.locator("#answer audio")).to_have_js_property("duration", 2, timeout=PATIENCE_MS)
+            assert "Transcript: a boat is red" in page.inner_text("#answer")
+            mark_stretch(page)
+            playwright.expect(page.locator("#marks .chip")).to_have_count(1)
+            assert "1.5 s to 2 s" in page.inner_text("#marks")
+        write_flaw(page, "not what was asked for")
+        hand_in(page)
+    with media_server.store() as store, store.session() as session:
+        rows = session.execute(
+            select(Answer.modality, Critique.answer_spans)
+            .select_from(Finding)
+            .join(Critique, Finding.critique_id == Critique.id)
+            .join(Answer, Critique.answer_id == Answer.id)
+        ).all()
+    spans = {row.modality: row.answer_spans for row in rows}
+    dragged, typed = spans["image"]
+    assert [round(dragged[name]) for name in ("x", "y", "width", "height")] == pytest.approx([10, 10, 20, 10], abs=1)
+    assert (typed["kind"], typed["width"], typed["height"]) == ("region", 2, 1)
+    assert spans["audio"] == [{"kind": "time", "begin_s": 1.5, "end_s": 2.0}]

@@ -1,6 +1,7 @@
 // Pictures whose regions, and sounds whose stretches can be marked; by mouse, and by keyboard alone.
 
 const SVG = "http://www.w3.org/2000/svg";
+const SHOWN_PX = 320; // chosen: the longer side of a small picture, so that a place in 64 pixels can be hit
 
 function make(tag, values = {}, ...children) {
   const node = Object.assign(document.createElement(tag), values);
@@ -16,6 +17,12 @@ export class MarkedPicture {
     this.layer.setAttribute("viewBox", `0 0 ${medium.width} ${medium.height}`);
     this.layer.setAttribute("preserveAspectRatio", "none");
     const frame = make("div", { className: "picture" }, image, this.layer);
+    // the size is known before the file is there, so nothing moves under a hand; a small picture is shown larger
+    const zoom = Math.max(1, Math.floor(SHOWN_PX / Math.max(medium.width, medium.height)));
+    const shape = medium.width / medium.height;
+    frame.style.width = `min(${medium.width * zoom}px, 100%, ${38 * shape}vh)`;
+    frame.style.aspectRatio = `${shape}`;
+    if (zoom > 1) frame.classList.add("enlarged");
     element.append(frame);
     this.at = { x: Math.round(medium.width / 2), y: Math.round(medium.height / 2) };
     this.corner = null;
