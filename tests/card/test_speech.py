@@ -20,7 +20,18 @@ def test_tones_are_read_back_at_another_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["noise@10", "babble@10", "echo", "band_limit", "clipping", "packet_loss@0.05", "mulaw_8k"]
+    "name",
+    [
+        "noise@10",
+        "babble@10",
+        "engine@10",
+        "phone@20",
+        "echo",
+        "band_limit",
+        "clipping",
+        "packet_loss@0.05",
+        "mulaw_8k",
+    ],
 )
 def test_a_mild_channel_keeps_the_words_and_changes_the_sound(name: str) -> None:
     studio = ToneStudio()

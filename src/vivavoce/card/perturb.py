@@ -1,7 +1,7 @@
 """What a channel does to a voice: noise, room, band limit, clipping, loss, companding, pace, distance. Pure and seeded.
 
-Named `kind` or `kind@value`: `noise@10` is white noise at 10 dB below the voiced samples, `babble@5`, `echo`, `room`,
-`band_limit`, `clipping`, `packet_loss@0.1`, `mulaw_8k`, `speed@1.25`, `far_field`.
+Named `kind` or `kind@value`: `noise@10` is white noise at 10 dB below the voiced samples, `babble@5`, `horn@5` and the other
+sounds of `noises`, `echo`, `room`, `band_limit`, `clipping`, `packet_loss@0.1`, `mulaw_8k`, `speed@1.25`, `far_field`.
 """
 
 from __future__ import annotations
@@ -11,31 +11,32 @@ from collections.abc import Callable
 import numpy as np
 from scipy import signal
 
+from vivavoce.card.noises import RECORDINGS, Sound, load_recordings, make_noise
 from vivavoce.card.speech import find_audible_span
 from vivavoce.content import Audio
 from vivavoce.errors import ConfigError
 
-Sound = np.ndarray
 
-
-def perturb(audio: Audio, name: str, *, seed: int, babble: Sound | None = None) -> Audio:
+def perturb(audio: Audio, name: str, *, seed: int, data: str | None = None) -> Audio:
     """`audio` after the distortion `name`, the transcript kept.
 
-    babble: [S] float32 at the rate of `audio`, people talking; made from noise shaped like speech if None.
-    Raises: ConfigError for an unknown name or a value that is no number.
+    data: folder of public sets; its recordings stand behind the speaker, made sounds where it has none.
+    Raises: ConfigError for an unknown name or a value that is no number; DataError for a recording with a wrong digest.
     """
     if not name:
         return audio
     kind, _, value = name.partition("@")
-    if kind not in _KINDS:
-        raise ConfigError(f"perturbation {name!r} is unknown; allowed: {', '.join(_KINDS)}, some as kind@value")
+    if kind not in _KINDS and kind not in RECORDINGS:
+        allowed = ", ".join([*_KINDS, *RECORDINGS])
+        raise ConfigError(f"perturbation {name!r} is unknown; allowed: {allowed}, some as kind@value")
     try:
         amount = float(value) if value else None
     except ValueError as error:
         raise ConfigError(f"perturbation {name!r} has value {value!r}; need a number") from error
     generator = np.random.default_rng(seed)
-    if kind == "babble":
-        noise = make_babble(len(audio.samples), audio.rate_hz, generator) if babble is None else _tile(babble, audio)
+    if kind in RECORDINGS:
+        recordings = load_recordings(data, audio.rate_hz)
+        noise = make_noise(kind, len(audio.samples), audio.rate_hz, generator, recordings)
         samples = add_noise(audio, noise, 5.0 if amount is None else amount)
     else:
         samples = _KINDS[kind](audio, amount, generator)
@@ -51,20 +52,6 @@ def add_noise(audio: Audio, noise: Sound, snr_db: float) -> Sound:
     if voiced_power == 0 or noise_power == 0:
         return audio.samples
     return audio.samples + noise * np.sqrt(voiced_power / noise_power / 10 ** (snr_db / 10))
-
-
-def make_babble(num_samples: int, rate_hz: int, generator: np.random.Generator) -> Sound:
-    """Noise with the long-term spectrum and the syllable rhythm of people talking."""
-    shape = signal.butter(2, [150 / (rate_hz / 2), 1000 / (rate_hz / 2)], "band", output="sos")
-    total = np.zeros(num_samples)
-    for _ in range(6):
-        carrier = signal.sosfilt(shape, generator.standard_normal(num_samples))
-        rhythm = np.interp(
-            np.arange(num_samples) / rate_hz, np.arange(0, num_samples / rate_hz + 1, 0.2),
-            generator.uniform(0, 1, len(np.arange(0, num_samples / rate_hz + 1, 0.2))),
-        )  # fmt: skip
-        total += carrier * rhythm
-    return total.astype(np.float32)
 
 
 def make_sound(kind: str, *, seed: int, rate_hz: int = 16_000) -> Audio:
@@ -90,10 +77,6 @@ def make_sound(kind: str, *, seed: int, rate_hz: int = 16_000) -> Audio:
         * (np.exp(-time_s * 25) + 0.6 * (time_s > 0.22) * np.exp(-np.maximum(time_s - 0.22, 0) * 20)),
     }
     return Audio(np.clip(sounds[kind], -1, 1).astype(np.float32), rate_hz, "")
-
-
-def _tile(noise: Sound, audio: Audio) -> Sound:
-    return np.resize(noise, len(audio.samples))
 
 
 def _white(audio: Audio, amount: float | None, generator: np.random.Generator) -> Sound:
@@ -158,7 +141,6 @@ def _far_field(audio: Audio, amount: float | None, generator: np.random.Generato
 
 _KINDS: dict[str, Callable[[Audio, float | None, np.random.Generator], Sound]] = {
     "noise": _white,
-    "babble": _white,
     "echo": _echo,
     "room": _room,
     "band_limit": _band_limit,

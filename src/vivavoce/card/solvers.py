@@ -30,7 +30,7 @@ AUDIO_VOICE = "alloy"
 
 
 @solver
-def converse(studio: str = "auto") -> Solver:
+def converse(studio: str = "auto", data: str | None = None) -> Solver:
     """Ask the item, turn after turn; audio arms are voiced, checked and passed through the channel first."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
@@ -39,7 +39,7 @@ def converse(studio: str = "auto") -> Solver:
         state.messages = [ChatMessageSystem(content=item.system)] if item.system else []
         for turn_idx, prompt in enumerate((item.prompt, *item.turns)):
             try:
-                content = await anyio.to_thread.run_sync(_put_turn, state, item, prompt, turn_idx, speaker)
+                content = await anyio.to_thread.run_sync(_put_turn, state, item, prompt, turn_idx, speaker, data)
             except VivaError as error:
                 return note_failure(state, "no_input", error)
             state.messages.append(ChatMessageUser(content=content))
@@ -86,7 +86,9 @@ def note_failure(state: TaskState, reason: str, error: Exception) -> TaskState:
     return state
 
 
-def _put_turn(state: TaskState, item: Item, prompt: str, turn_idx: int, studio: Studio | None) -> list[Content]:
+def _put_turn(
+    state: TaskState, item: Item, prompt: str, turn_idx: int, studio: Studio | None, data: str | None = None
+) -> list[Content]:
     """Content of one user turn; for audio arms the item is voiced, its fidelity noted, and the channel applied."""
     pictures: list[Content] = []
     if item.image and turn_idx == 0:
@@ -95,7 +97,7 @@ def _put_turn(state: TaskState, item: Item, prompt: str, turn_idx: int, studio: 
         pictures = to_inspect(Message("user", (draw_figure(item.image),)))
     if studio is None:
         return [*pictures, ContentText(text=prompt or f"[{item.sound}]")]
-    audio = voice_turn(state, item, prompt, turn_idx, studio)
+    audio = voice_turn(state, item, prompt, turn_idx, studio, data)
     content: list[Content] = [*pictures, MediaStore.current().to_content(audio, voice=state.metadata["voice"])]
     written = item.attributes.get("written")
     if written and turn_idx == 0:
@@ -103,7 +105,9 @@ def _put_turn(state: TaskState, item: Item, prompt: str, turn_idx: int, studio: 
     return content
 
 
-def voice_turn(state: TaskState, item: Item, prompt: str, turn_idx: int, studio: Studio) -> Audio:
+def voice_turn(
+    state: TaskState, item: Item, prompt: str, turn_idx: int, studio: Studio, data: str | None = None
+) -> Audio:
     """The sound of one user turn: what is said, checked by a recogniser, then what the channel makes of it.
 
     Raises: DataError where there is neither words nor a sound.
@@ -125,7 +129,7 @@ def voice_turn(state: TaskState, item: Item, prompt: str, turn_idx: int, studio:
 
     samples = concatenate([resample(piece, rate_hz).samples for piece in pieces])
     audio = Audio(samples, rate_hz, prompt)
-    return perturb(audio, item.perturbation or state.metadata["perturbation"], seed=seed)
+    return perturb(audio, item.perturbation or state.metadata["perturbation"], seed=seed, data=data)
 
 
 def _note_fidelity(state: TaskState, prompt: str, heard: str | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from inspect_ai import Epochs, Task, task
@@ -146,11 +147,15 @@ def build_task(evaluation: Evaluation, options: TaskOptions) -> Task:
             f"{evaluation.id}: nothing to ask ({len(items)} items, studio {studio.name}); check arms, voices"
         )
     ask = getattr(solvers, evaluation.solver)
-    takes_studio = evaluation.solver in ("converse", "no_model", "game")
+    arguments: dict[str, Any] = (
+        {"studio": options.studio} if evaluation.solver in ("converse", "no_model", "game") else {}
+    )
+    if evaluation.solver == "converse":
+        arguments["data"] = options.data
     epochs = evaluation.epochs if options.preset == "full" else 1
     return Task(
         dataset=MemoryDataset(samples, name=evaluation.id),
-        solver=ask(studio=options.studio) if takes_studio else ask(),
+        solver=ask(**arguments),
         scorer=graded(evaluation.id, studio=options.studio, rbr=options.rbr),
         epochs=Epochs(epochs, "mean") if epochs > 1 else None,
         config=GenerateConfig(max_retries=MAX_RETRIES, timeout=int(4 * TIMEOUT_S), max_tokens=evaluation.max_tokens),
