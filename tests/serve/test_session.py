@@ -574,3 +574,41 @@ def test_ids_are_unique_and_every_event_has_one(talk):
     ids = [event["event_id"] for event in talk.events]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"event_\d+", name) for name in ids)
+
+
+def test_usage_counts_each_kind_of_step(talk):
+    talk.configure()
+    write(talk, "draw a ball")
+    talk.send("response.create")
+    talk.run(12.0)
+    usage = talk.last("response.done")["response"]["usage"]
+    # one message read; "Hello. You wrote: draw a ball" is six words of three clock steps each; a drawing is 66 steps
+    assert usage["input_token_details"] == {"text_tokens": 1, "audio_tokens": 0, "image_tokens": 0, "cached_tokens": 0}
+    assert usage["output_token_details"] == {"text_tokens": 6 + 66, "audio_tokens": 18}
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (1, 90, 91)
+
+
+def test_usage_counts_what_was_heard_once_and_starts_anew_with_each_response(talk):
+    talk.configure()
+    for _ in range(2):
+        talk.speak(0.8)
+        talk.send("input_audio_buffer.commit")
+        talk.send("response.create")
+        talk.run(6.0)
+        usage = talk.last("response.done")["response"]["usage"]
+        assert usage["input_token_details"]["audio_tokens"] == 10
+        assert usage["input_token_details"]["text_tokens"] == 0
+        # "I heard 3 words.": four words of three clock steps
+        assert usage["output_token_details"] == {"text_tokens": 4, "audio_tokens": 12}
+
+
+def test_usage_of_a_text_answer_is_what_was_read_and_what_was_written(talk):
+    talk.configure()
+    talk.send("session.update", session={"type": "realtime", "output_modalities": ["text"]})
+    write(talk, "good day")
+    talk.send("response.create")
+    talk.run(1.0)
+    usage = talk.last("response.done")["response"]["usage"]
+    # the instructions and the message; "Hello. You wrote: good day"
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (2, 5, 7)
+    assert usage["output_token_details"] == {"text_tokens": 5, "audio_tokens": 0}

@@ -22,6 +22,7 @@ class LiveSpeech:
         self._session = session
         self._start_s = 0.0
         self._num_frames = 0
+        self._num_words = 0
 
     def due_s(self, now_s: float) -> float:
         """When the next step is due with the microphone closed; at once where nobody listens to the pace."""
@@ -41,7 +42,7 @@ class LiveSpeech:
             session.turn.give_to_model()
         assert session.response is not None
         session.state, session.has_spoken = State.SPEAKING, True
-        self._start_s, self._num_frames = now_s, 0
+        self._start_s, self._num_frames, self._num_words = now_s, 0, 0
         session.guards.start_utterance()
         session.response.start_item(frame_idx)
 
@@ -51,8 +52,8 @@ class LiveSpeech:
         response = session.response
         assert response is not None
         item = response.start_item(output.frame_idx)
+        response.usage.note_made(output)
         if output.own_text:
-            response.usage.output_text += 1
             response.add_text(output.own_text)
             session.guards.say_text(response.text)
         if output.pcm is not None:
@@ -65,7 +66,8 @@ class LiveSpeech:
             response.add_image(image)
         limit = response.settings.max_tokens
         too_long = self._num_frames * FRAME_S > session.limits.max_answer_s
-        if output.event != "stop" and (too_long or (limit is not None and response.usage.output_text >= limit)):
+        self._num_words += bool(output.own_text)
+        if output.event != "stop" and (too_long or (limit is not None and self._num_words >= limit)):
             session.replies.end("incomplete", "max_output_tokens")
 
     def end(self) -> None:

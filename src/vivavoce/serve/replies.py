@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from vivavoce.content import Message, Text
 from vivavoce.omni.engine_protocol import AnswerDelta, AnswerRequest
-from vivavoce.serve.responses import Reason, Response, ResponseSettings, Status, Usage
+from vivavoce.serve.responses import Reason, Response, ResponseSettings, Status
 from vivavoce.serve.session_state import Answer, State
+from vivavoce.serve.usage import Usage
 from vivavoce.serve.wire import WireError
 
 if TYPE_CHECKING:
@@ -131,8 +132,7 @@ class Replies:
         if delta is None:
             self._finish_aside(response, "failed" if error else "completed", error=error)
             return
-        response.usage.input_text += delta.prompt_steps
-        response.usage.output_text += delta.token_steps - delta.prompt_steps
+        response.usage.note_answer(delta)
         if delta.text:
             response.add_text(delta.text)
             self._session.guards.say_text(response.text)

@@ -17,6 +17,7 @@ from vivavoce.content import Image
 from vivavoce.serve.items import Content, Item, ItemList
 from vivavoce.serve.settings import show_format
 from vivavoce.serve.sound import RATE_HZ, Resampler, WireFormat, encode_sound
+from vivavoce.serve.usage import Usage
 
 Status = Literal["completed", "cancelled", "incomplete", "failed"]
 Reason = Literal["turn_detected", "client_cancelled", "max_output_tokens", "content_filter"]
@@ -38,34 +39,6 @@ class ResponseSettings:
     """False for `conversation: none`: the answer joins no conversation."""
     is_live: bool = True
     """Spoken by the session's own slot on the clock; else an answer made turn by turn."""
-
-
-@dataclass(slots=True)
-class Usage:
-    """Steps used, by kind; the protocol calls them tokens. A clock step is one audio token."""
-
-    input_text: int = 0
-    input_audio: int = 0
-    input_image: int = 0
-    output_text: int = 0
-    output_audio: int = 0
-
-    def to_wire(self) -> dict[str, Any]:
-        """The `usage` field of `response.done`."""
-        total_in = self.input_text + self.input_audio + self.input_image
-        total_out = self.output_text + self.output_audio
-        return {
-            "total_tokens": total_in + total_out,
-            "input_tokens": total_in,
-            "output_tokens": total_out,
-            "input_token_details": {
-                "text_tokens": self.input_text,
-                "audio_tokens": self.input_audio,
-                "image_tokens": self.input_image,
-                "cached_tokens": 0,
-            },
-            "output_token_details": {"text_tokens": self.output_text, "audio_tokens": self.output_audio},
-        }
 
 
 class Response:
@@ -134,7 +107,6 @@ class Response:
         self.start_item()
         self._pieces.append(samples)
         self.sent_samples += len(samples)
-        self.usage.output_audio = -(-self.sent_samples // 1920)
         data = encode_sound(self._resampler.feed(samples), self.settings.output_format)
         self._emit_part("response.output_audio.delta", delta=base64.b64encode(data).decode())
 

@@ -26,6 +26,7 @@ from vivavoce.omni.engine_protocol import (
     SlotOutput,
     TurnEvent,
 )
+from vivavoce.serve.usage import DRAWING_STEPS
 
 LOUD = 10 ** (-45 / 20)
 PRESET_HZ = 220.0
@@ -34,8 +35,6 @@ OTHER_HZ = 520.0
 _FRAMES_PER_WORD = 4
 _TRANSCRIPT_LAG = 5
 _BARGE_IN_FRAMES = 3
-DRAWING_STEPS = 66
-"""Token steps of a drawing, as the real engine's."""
 _CHARS_PER_PIECE = 100
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from vivavoce.errors import DataError, EndpointError
 from vivavoce.omni.engine_protocol import AnswerDelta, AnswerRequest
 from vivavoce.serve.guards.findings import Finding
+from vivavoce.serve.usage import Usage
 from vivavoce.serve.worker import Worker
 
 _MAX_UNREAD = 64
@@ -70,8 +71,7 @@ class GuardedAnswer:
         self._guards = worker.make_guards()
         self._text = ""
         self.finding: Finding | None = None
-        self.prompt_tokens = 0
-        self.output_tokens = 0
+        self.usage = Usage()
         self._num_texts = 0
         self.is_cut_by_length = False
 
@@ -119,8 +119,7 @@ class GuardedAnswer:
                 yield piece
 
     def _count(self, delta: AnswerDelta) -> None:
-        self.prompt_tokens += delta.prompt_steps
-        self.output_tokens += delta.token_steps - delta.prompt_steps
+        self.usage.note_answer(delta)
         limit = self._request.max_tokens
         self._num_texts += bool(delta.text)
         self.is_cut_by_length = limit is not None and self._num_texts >= limit

@@ -98,8 +98,8 @@ async def _stream_events(answer: GuardedAnswer) -> AsyncIterator[str]:
         if piece.pcm is not None:
             data = base64.b64encode(encode_sound(piece.pcm, "audio/pcm")).decode()
             yield json.dumps({"type": "speech.audio.delta", "audio": data})
-    total = answer.prompt_tokens + answer.output_tokens
-    usage = {"input_tokens": answer.prompt_tokens, "output_tokens": answer.output_tokens, "total_tokens": total}
+    total = answer.usage.num_in + answer.usage.num_out
+    usage = {"input_tokens": answer.usage.num_in, "output_tokens": answer.usage.num_out, "total_tokens": total}
     yield json.dumps({"type": "speech.audio.done", "usage": usage})
 
 

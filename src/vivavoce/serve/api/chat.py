@@ -290,8 +290,8 @@ def _finish_reason(answer: GuardedAnswer) -> str:
 
 
 def _usage(answer: GuardedAnswer) -> dict[str, int]:
-    total = answer.prompt_tokens + answer.output_tokens
-    return {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.output_tokens, "total_tokens": total}
+    total = answer.usage.num_in + answer.usage.num_out
+    return {"prompt_tokens": answer.usage.num_in, "completion_tokens": answer.usage.num_out, "total_tokens": total}
 
 
 def _envelope(answer: GuardedAnswer, model: str, message: dict[str, Any]) -> dict[str, Any]:

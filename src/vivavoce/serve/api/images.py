@@ -78,7 +78,7 @@ async def draw_images(body: ImageRequest, request: Request):
         images.append(await _draw(answer))
     shown = await run_decoding(lambda: [_show(image, body, size) for image in images])
     height, width = images[0].pixels.shape[:2]
-    usage = [sum(answer.prompt_tokens for answer in answers), sum(answer.output_tokens for answer in answers)]
+    usage = [sum(answer.usage.num_in for answer in answers), sum(answer.usage.num_out for answer in answers)]
     return JSONResponse(
         {
             "created": int(time.time()),

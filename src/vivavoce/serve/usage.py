@@ -1,0 +1,75 @@
+"""Usage as the protocols report it: steps of the model, by kind. Pure.
+
+A clock step of 80 ms in which the model hears the user is one audio token in, one in which it speaks one audio token out. A
+token step is one text token: in if it was read (pictures and films too), out if the model made it, and a drawing is 66 of
+them. A word said along a clock step counts as a text token beside that step's audio token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vivavoce.omni.engine_protocol import OWN_FRAME_SAMPLES, AnswerDelta, SlotOutput
+
+DRAWING_STEPS = 66
+"""Token steps of a drawing: 64 codes between two marks. Source: `omni.engine.duplex`."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """Steps used, by kind; see the module's docstring."""
+
+    input_text: int = 0
+    input_audio: int = 0
+    input_image: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+
+    def to_wire(self) -> dict[str, Any]:
+        """The `usage` field of `response.done`."""
+        return {
+            "total_tokens": self.num_in + self.num_out,
+            "input_tokens": self.num_in,
+            "output_tokens": self.num_out,
+            "input_token_details": {
+                "text_tokens": self.input_text,
+                "audio_tokens": self.input_audio,
+                "image_tokens": self.input_image,
+                "cached_tokens": 0,
+            },
+            "output_token_details": {"text_tokens": self.output_text, "audio_tokens": self.output_audio},
+        }
+
+    @property
+    def num_in(self) -> int:
+        """All that was read."""
+        return self.input_text + self.input_audio + self.input_image
+
+    @property
+    def num_out(self) -> int:
+        """All that was made."""
+        return self.output_text + self.output_audio
+
+    def note_answer(self, delta: AnswerDelta) -> None:
+        """A piece of an answer made turn by turn."""
+        self.input_text += delta.prompt_steps
+        if delta.pcm is not None:
+            self.output_audio += -(-len(delta.pcm) // OWN_FRAME_SAMPLES)
+            self.output_text += bool(delta.text)
+        else:
+            self.output_text += delta.token_steps - delta.prompt_steps
+
+    def note_read(self, output: SlotOutput, *, is_heard: bool) -> None:
+        """What the live slot read in a clock step; is_heard: the microphone was open."""
+        self.input_audio += is_heard
+        self.input_text += output.token_steps - _count_drawn(output)
+
+    def note_made(self, output: SlotOutput) -> None:
+        """What the live slot said and drew in a clock step."""
+        self.output_audio += output.pcm is not None
+        self.output_text += bool(output.own_text) + _count_drawn(output)
+
+
+def _count_drawn(output: SlotOutput) -> int:
+    return min(output.token_steps, DRAWING_STEPS * len(output.images))
