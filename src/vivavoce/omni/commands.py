@@ -6,6 +6,9 @@ COMMANDS: dict[str, Command] = {
     "train omni": Command(
         "vivavoce.omni.training.train_command:train", "train the trunk on the small world", extra="train"
     ),
+    "train ear": Command(
+        "vivavoce.omni.training.ear_command:train", "teach the ear alone to write down, before the trunk", extra="train"
+    ),
     "train pack": Command("vivavoce.omni.training.train_command:pack", "write a checkpoint from a run's newest state"),
     "train image": Command(
         "vivavoce.omni.images.image_command:train_command", "train the image tokenizer on drawn scenes", extra="train"

@@ -13,6 +13,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from vivavoce.errors import CheckpointError, ConfigError
+from vivavoce.files import digest_json
 
 CONTROL_TOKENS = (
     "<pad>",  # nothing to say on this clock step; also padding
@@ -71,6 +72,11 @@ class Vocabulary:
     def size(self) -> int:
         """Rows of the table."""
         return self.num_text_ids + self.num_image_codes
+
+    @property
+    def digest(self) -> str:
+        """Of which piece of text is in which row; it stays the same when the tokenizer is written and read."""
+        return digest_json(self.tokenizer.get_vocab())
 
     def id_of(self, token: str) -> int:
         """Id of a control token.

@@ -36,6 +36,9 @@ class ToneSounds:
         num_words = 2 if isinstance(what, Audio) else len(what.text.split())
         return np.ones((50 * num_words, 80), np.float32)
 
+    def token_ends(self, speech: Speech) -> np.ndarray | None:
+        return None
+
     def own_codes(self, speech: Speech) -> np.ndarray:
         num_frames = 5 * len(speech.text.split())
         return np.arange(num_frames * 4).reshape(num_frames, 4) % 12

@@ -10,6 +10,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -22,6 +23,8 @@ from vivavoce.omni.training.loop import step_generator
 from vivavoce.omni.training.rows import RowMaker
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DrawExamples = Callable[[int], Iterator[Example]]
 """An endless stream of examples from a seed."""
@@ -86,7 +89,7 @@ def _cut(rows: list[Steps], micro_positions: int) -> Iterator[list[Steps]]:
         yield group
 
 
-def load_batches(batches: StepBatches, steps: range, *, num_workers: int = 1) -> Iterator[list[StepBatch]]:
+def load_batches(batches: Dataset[T], steps: range, *, num_workers: int = 1) -> Iterator[T]:
     """The batches of `steps` in order, made ahead by worker processes."""
     loader = DataLoader(
         batches,

@@ -23,10 +23,15 @@ from vivavoce.data.voices.roster import resolve_voice
 from vivavoce.data.voices.shards import Shards, has_part, write_part
 from vivavoce.omni.codec.config import CODEC_MEL
 from vivavoce.omni.codec.network import Codec
+from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
+from vivavoce.omni.layout import MEL_FLOOR
 from vivavoce.omni.mel import log_mel
+from vivavoce.omni.training.ear import Ear, align, place_on_clock
 from vivavoce.omni.training.rows import Heard
+from vivavoce.omni.vocabulary import Vocabulary
 
 _PART_ITEMS = 500
+_ALIGN_ITEMS = 50
 NUM_SPOILED = 2
 """Spoiled takes beside the clean one. chosen: enough that a voice is rarely met in one channel only."""
 
@@ -78,6 +83,35 @@ def _codes_of(source: Shards, numbers: Iterable[int], codec: Codec) -> Iterator[
         yield codes, {"text": item.about["text"], "voice": item.about["voice"]}
 
 
+@torch.no_grad()
+def prepare_alignments(mels: Path, out: Path, ear: Ear, vocabulary: Vocabulary) -> Iterator[tuple[int, int]]:
+    """When each token of every transcript was over; goes on where it stopped. Yields (parts done, parts in all)."""
+    ear.eval()
+    source = Shards(mels)
+    count = -(-len(source) // _PART_ITEMS)
+    for part in range(count):
+        if not has_part(out, part):
+            numbers = range(part * _PART_ITEMS, min(len(source), (part + 1) * _PART_ITEMS))
+            write_part(out, part, _alignments_of(source, numbers, ear, vocabulary))
+        yield part + 1, count
+
+
+def _alignments_of(
+    source: Shards, numbers: Iterable[int], ear: Ear, vocabulary: Vocabulary
+) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    for start in range(0, len(numbers := list(numbers)), _ALIGN_ITEMS):
+        items = [source[number] for number in numbers[start : start + _ALIGN_ITEMS]]
+        tracks = [place_on_clock(item.array.astype(np.float32)) for item in items]
+        mel = np.full((len(tracks), max(map(len, tracks)), MEL_BINS), MEL_FLOOR, np.float32)
+        for row, track in zip(mel, tracks):
+            row[: len(track)] = track
+        for log_probs, track, item in zip(ear(torch.from_numpy(mel)).numpy(), tracks, items):
+            ids = vocabulary.encode(item.about["text"])
+            steps = align(log_probs[: len(track) // MEL_FRAMES_PER_STEP], ids)
+            ends = np.empty(0, int) if steps is None else (steps + 1) * MEL_FRAMES_PER_STEP - 1
+            yield ends.astype(np.int16), {name: item.about[name] for name in ("text", "voice", "take")}
+
+
 def digest_codes(codec: Codec) -> str:
     """Digest of what decides the codes: the encoder. The decoder may go on training."""
     digest = hashlib.sha256()
@@ -87,11 +121,21 @@ def digest_codes(codec: Codec) -> str:
     return digest.hexdigest()[:16]
 
 
+def digest_ear(ear: Ear, vocabulary: Vocabulary) -> str:
+    """Digest of what decides the alignments."""
+    digest = hashlib.sha256(vocabulary.digest.encode())
+    for name, tensor in sorted(ear.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.float().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 class PreparedSounds:
     """Mels and codes on disk, by text and voice. Satisfies `rows.Sounds`."""
 
-    def __init__(self, mels: Iterable[Path] = (), codes: Iterable[Path] = ()) -> None:
+    def __init__(self, mels: Iterable[Path] = (), codes: Iterable[Path] = (), alignments: Iterable[Path] = ()) -> None:
         self._mels, self._mel_place = _index(mels, ("text", "voice", "take"))
+        self._ends, self._end_place = _index(alignments, ("text", "voice", "take"))
         self._codes, self._code_place = _index(codes, ("text",))
 
     def user_mel(self, what: Heard) -> np.ndarray:
@@ -103,9 +147,13 @@ class PreparedSounds:
             return log_mel(what.samples, multiple=1)
         if isinstance(what, Sound):
             return _sound_mel(what)
-        take = 0 if what.seed is None else 1 + what.seed % NUM_SPOILED
-        shard, number = self._mel_place[what.text, resolve_voice(what.voice, what.text).name, take]
+        shard, number = self._mel_place[_key_of(what)]
         return self._mels[shard][number].array.astype(np.float32)
+
+    def token_ends(self, speech: Speech) -> np.ndarray | None:
+        """Frame at which each token of the transcript was over, [tokens]; None where it was not aligned."""
+        place = self._end_place.get(_key_of(speech))
+        return None if place is None else self._ends[place[0]][place[1]].array.astype(np.int64)
 
     def own_codes(self, speech: Speech) -> np.ndarray:
         """Codes [T, K] int64.
@@ -114,6 +162,11 @@ class PreparedSounds:
         """
         shard, number = self._code_place[(speech.text,)]
         return self._codes[shard][number].array.astype(np.int64)
+
+
+def _key_of(speech: Speech) -> tuple[str, str, int]:
+    take = 0 if speech.seed is None else 1 + speech.seed % NUM_SPOILED
+    return speech.text, resolve_voice(speech.voice, speech.text).name, take
 
 
 @lru_cache(maxsize=4096)

@@ -35,6 +35,8 @@ class OmniTrainConfig:
     """nano, small or tiny"""
     start_from: str = ""
     """a checkpoint whose weights start this cycle; empty: from scratch"""
+    ear: str = ""
+    """digest of the ear whose stem starts this cycle; empty: none"""
     data: str = ""
     """digest of the rendered data, so that a run does not go on with other sounds"""
     mix: str = "all"

@@ -22,9 +22,8 @@ from vivavoce.data.example import (
     is_unrendered,
 )
 from vivavoce.errors import DataError
-from vivavoce.omni.configuration import CLOCK_HZ, MEL_BINS, MEL_FRAMES_PER_STEP
+from vivavoce.omni.configuration import CLOCK_HZ, MEL_FRAMES_PER_STEP
 from vivavoce.omni.layout import (
-    MEL_FLOOR,
     ImageEncoder,
     LiveTrack,
     RowWriter,
@@ -36,6 +35,7 @@ from vivavoce.omni.layout import (
     without_sound,
 )
 from vivavoce.omni.steps import SPEAK, StepRow, Steps
+from vivavoce.omni.training.noise import draw_floor, draw_gain
 
 MEL_HZ = 100.0
 TRIM_MARGIN_S = 0.05
@@ -48,14 +48,21 @@ MAX_STEPS = 512
 """Longer rows are left out. chosen: 30 s of talk with a picture; attention stays cheap."""
 
 
+EAR_LATENESS_STEPS = 2
+"""The ear says a token about so much after its end (it sees nothing of the future): the delay counts from the end."""
+
 Heard = Speech | Sound | Audio
 
 
 class Sounds(Protocol):
-    """Sounds of the curriculum, ready to be put on the clock. Both raise KeyError for what was not rendered."""
+    """Sounds of the curriculum, ready to be put on the clock. Mels and codes raise KeyError for what was not rendered."""
 
     def user_mel(self, what: Heard) -> np.ndarray:
         """Scaled log-mel [F, 80] at 100 Hz (`mel`), without silence at either end."""
+        ...
+
+    def token_ends(self, speech: Speech) -> np.ndarray | None:
+        """Frame at which the ear has heard each token of the transcript, [tokens] (`ear.align`); None: not aligned."""
         ...
 
     def own_codes(self, speech: Speech) -> np.ndarray:
@@ -159,9 +166,9 @@ class RowMaker:
         delay = self.writer.config.transcript_delay_steps
         num_steps = int(np.ceil(end_s * CLOCK_HZ)) + delay + 2
         is_heard = any(isinstance(item.event, UserSpan) for item in schedule)
-        sound = make_quiet(num_steps * MEL_FRAMES_PER_STEP, _draw_floor(generator), generator) if is_heard else None
+        sound = make_quiet(num_steps * MEL_FRAMES_PER_STEP, draw_floor(generator), generator) if is_heard else None
         track = LiveTrack(sound, num_steps, self.writer.config.num_books)
-        gain = float(generator.uniform(-0.8, 0.5))
+        gain = draw_gain(generator)
         for item in schedule:
             start_s = item.start_s + lead_s
             if isinstance(item.event, Insert):
@@ -189,10 +196,16 @@ class RowMaker:
         mix_mel(track.mel, mel + gain, first_frame)
         if isinstance(span.what, Speech):
             ids = self.writer.vocabulary.encode(span.what.text)
-            delay = self.writer.config.transcript_delay_steps
-            loudness = mel.max(axis=1)
-            weights = [weigh_spoken(self.writer.vocabulary.decode([idx])) for idx in ids]
-            track.hear(place_transcript(loudness, weights, first_frame=first_frame, delay_steps=delay), ids)
+            track.hear(self._place_transcript(span.what, ids, mel, first_frame), ids)
+
+    def _place_transcript(self, speech: Speech, ids: list[int], mel: np.ndarray, first_frame: int) -> list[int]:
+        """Steps at which the transcript is written: by alignment where there is one, else guessed from loudness."""
+        delay = self.writer.config.transcript_delay_steps
+        ends = self.sounds.token_ends(speech)
+        if ends is not None and len(ends) == len(ids):
+            return [int((first_frame + end) // MEL_FRAMES_PER_STEP) + delay - EAR_LATENESS_STEPS for end in ends]
+        weights = [weigh_spoken(self.writer.vocabulary.decode([idx])) for idx in ids]
+        return place_transcript(mel.max(axis=1), weights, first_frame=first_frame, delay_steps=delay)
 
     def _duration_s(self, what: Heard) -> float:
         if isinstance(what, Speech) and what.voice == PRESET_VOICE:
@@ -214,13 +227,3 @@ def _draw_after_speech(track: LiveTrack, drawn: list[np.ndarray], imgout_id: int
         last = int(np.flatnonzero(track.turn)[-1])
         track.text[last] = imgout_id
         track.drawings[last] = drawn
-
-
-def _draw_floor(generator: np.random.Generator) -> np.ndarray | None:
-    """Mean level by band of the room: digital silence for a third, else noise from faint to loud, tilted at random."""
-    if generator.random() < 0.35:
-        return None
-    level = float(generator.uniform(MEL_FLOOR, -0.4))
-    tilt = float(generator.uniform(-0.7, 0.3)) * np.linspace(0, 1, MEL_BINS)
-    ripple = np.interp(np.linspace(0, 7, MEL_BINS), np.arange(8), generator.normal(0, 0.12, 8))
-    return np.maximum(level + tilt + ripple, MEL_FLOOR).astype(np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +12,8 @@ import torch
 
 from vivavoce.data.curriculum import DEFAULT_MIX, iterate_examples
 from vivavoce.data.example import Example
-from vivavoce.data.pools import iterate_text_corpus
 from vivavoce.errors import ConfigError
-from vivavoce.files import digest_file, digest_json
+from vivavoce.files import digest_file
 from vivavoce.omni.checkpoint import save_checkpoint
 from vivavoce.omni.codec.network import Codec
 from vivavoce.omni.codec.storage import load_codec
@@ -26,14 +24,28 @@ from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.losses import LossWeights
 from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.batches import BatchConfig, StepBatches
-from vivavoce.omni.training.features import PreparedSounds, digest_codes, prepare_codes, prepare_mels
+from vivavoce.omni.training.ear import Ear
+from vivavoce.omni.training.features import (
+    PreparedSounds,
+    digest_codes,
+    digest_ear,
+    prepare_alignments,
+    prepare_codes,
+)
 from vivavoce.omni.training.held_out import make_held_out, measure_held_out
 from vivavoce.omni.training.loop import LoopConfig, load_weights
 from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
 from vivavoce.omni.training.parallel import Place, join_processes
 from vivavoce.omni.training.pictures import PictureCodes
+from vivavoce.omni.training.places import (
+    digest_data,
+    find_vocabulary,
+    find_weights,
+    load_ear,
+    prepare_user_mels,
+)
 from vivavoce.omni.training.rows import RowMaker
-from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, train_vocabulary
+from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary
 from vivavoce.run import Run
 
 
@@ -45,6 +57,7 @@ def train(
     images: Path = Path("checkpoints/nano"),
     run: Path = Path("runs/omni"),
     start_from: Path | None = None,
+    ear: Path | None = None,
     steps: int = 4000,
     rows: int = 48,
     decay_share: float = 0.4,
@@ -67,6 +80,7 @@ def train(
         images: folder of the image tokenizer. Without one, everything but to draw.
         run: run directory.
         start_from: a checkpoint or run whose weights start this learning-rate cycle.
+        ear: run of `viva train ear` whose stem the trunk starts from, and which says when each word was over.
         steps: optimiser steps of the cycle.
         rows: rows of one step.
         decay_share: last part of the steps, over which the learning rate falls.
@@ -83,7 +97,8 @@ def train(
     config = OmniTrainConfig(
         preset=preset,
         start_from="" if start_from is None else str(start_from),
-        data=_digest_data(data, codec, images),
+        ear="" if ear is None else digest_file(find_weights(ear)),
+        data=digest_data(data, codec, images),
         mix=mix,
         loop=LoopConfig(steps=steps, decay_share=decay_share, save_every_steps=100, sample_every_steps=200, seed=seed),
         batch=BatchConfig(rows=rows),
@@ -94,20 +109,29 @@ def train(
     )
     with join_processes() as place:
         opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)
-        _train(opened, config, data, codec, images, place)
+        _train(opened, config, data, codec, images, ear, place)
 
 
-def _train(run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: Path, place: Place) -> None:
+def _train(
+    run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: Path, ear: Path | None, place: Place
+) -> None:
     shape = PRESETS[config.preset]()
     speech, pictures = _find_codec(codec), _find_pictures(images)
-    sounds = _prepare(data, speech)
-    vocabulary = _find_vocabulary(run.path, config, shape.num_text_ids, shape.num_image_codes)
+    starts = [
+        run.path,
+        *([Path(config.start_from), Path(config.start_from) / "checkpoint"] if config.start_from else []),
+    ]
+    vocabulary = find_vocabulary(run.path, [*starts, *([ear] if ear else [])], shape)
+    hearing = None if ear is None else load_ear(ear, shape, vocabulary)
+    sounds = _prepare(data, speech, vocabulary, hearing)
     maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(pictures))
     mix = _read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
     model = OmniForConversation(shape)
     if config.start_from:
-        load_weights(_find_weights(Path(config.start_from)), {"omni": model})
+        load_weights(find_weights(Path(config.start_from)), {"omni": model})
+    if hearing is not None:
+        model.stem.load_state_dict(hearing.stem.state_dict())
     torch.nn.Module.to(model, place.device)
 
     def draw(seed: int) -> Iterator[Example]:
@@ -130,21 +154,22 @@ def _train(run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: P
         logging.info("checkpoint written to %s", run.path / "checkpoint")
 
 
-def _prepare(data: Path, codec: Codec | None) -> PreparedSounds:
-    """Mels of data/user*, and codes of data/own* once there is a codec."""
-    if not list(data.glob("*/part-*.jsonl")):
-        raise ConfigError(f"{data} holds no renderings; make some: viva data render {data / 'user'}")
-    mels, codes = [], []
-    for folder in sorted(path for path in data.glob("user*") if list(path.glob("part-*.jsonl"))):
-        mels.append(data / "mels" / folder.name)
-        for done, total in prepare_mels(folder, mels[-1]):
-            logging.debug("mels of %s: part %d of %d", folder.name, done, total)
+def _prepare(data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear | None) -> PreparedSounds:
+    """Mels of data/user*, when their words were over once there is an ear, codes of data/own* once there is a codec."""
+    mels = prepare_user_mels(data)
+    codes, alignments = [], []
+    if ear is not None:
+        folder = data / f"alignments-{digest_ear(ear, vocabulary)}"
+        for heard in mels:
+            alignments.append(folder / heard.name)
+            for done, total in prepare_alignments(heard, alignments[-1], ear, vocabulary):
+                logging.debug("alignments of %s: part %d of %d", heard.name, done, total)
     if codec is not None:
         for folder in sorted(path for path in data.glob("own*") if list(path.glob("part-*.jsonl"))):
             codes.append(data / f"codes-{digest_codes(codec)}" / folder.name)
             for done, total in prepare_codes(folder, codes[-1], codec):
                 logging.debug("codes of %s: part %d of %d", folder.name, done, total)
-    return PreparedSounds(mels, codes)
+    return PreparedSounds(mels, codes, alignments)
 
 
 def _find_codec(folder: Path) -> Codec | None:
@@ -159,21 +184,6 @@ def _find_pictures(images: Path) -> ImageTokenizer | None:
         return ImageTokenizer.load(images)
     logging.warning("no image tokenizer in %s: learning everything but to draw", images)
     return None
-
-
-def _find_vocabulary(run: Path, config: OmniTrainConfig, num_text_ids: int, num_image_codes: int) -> Vocabulary:
-    """The run's own, else that of the checkpoint it starts from, else a new one learned from the curriculum."""
-    load = partial(load_vocabulary, num_text_ids=num_text_ids, num_image_codes=num_image_codes)
-    places = [run, *([Path(config.start_from), Path(config.start_from) / "checkpoint"] if config.start_from else [])]
-    for place in places:
-        if (place / "tokenizer.json").exists():
-            vocabulary = load(place)
-            break
-    else:
-        vocabulary = train_vocabulary(iterate_text_corpus(), num_text_ids=num_text_ids, num_image_codes=num_image_codes)
-    if not (run / "tokenizer.json").exists():
-        save_vocabulary(vocabulary, run)
-    return vocabulary
 
 
 def pack(
@@ -195,29 +205,12 @@ def pack(
     """
     shape = PRESETS[json.loads((run / "config.json").read_text())["config"]["preset"]]()
     model = OmniForConversation(shape)
-    load_weights(_find_weights(run), {"omni": model})
+    load_weights(find_weights(run), {"omni": model})
     vocabulary = load_vocabulary(run, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
     text = card.read_text() if card is not None else ""
     save_checkpoint(out, model, vocabulary, codec=_find_codec(codec), images=_find_pictures(images), card=text)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{out}: {size / 1e6:.1f} MB from {_find_weights(run).parent}")
-
-
-def _find_weights(folder: Path) -> Path:
-    states = sorted(folder.glob("state/[0-9]*/weights.safetensors"))
-    if not states:
-        raise ConfigError(f"{folder} holds no training state; name a run directory of viva train omni")
-    return states[-1]
-
-
-def _digest_data(data: Path, codec: Path, images: Path) -> str:
-    """Of what the rows are made of: the list of renderings and the two tokenizers."""
-    plans = sorted(str(path.relative_to(data)) + digest_file(path) for path in data.glob("*/plan.json"))
-    if (codec / "codec.json").exists():
-        plans.append(digest_codes(load_codec(codec)))
-    if (images / IMAGE_WEIGHTS).exists():
-        plans.append(digest_file(images / IMAGE_WEIGHTS))
-    return digest_json(plans)[:16]
+    print(f"{out}: {size / 1e6:.1f} MB from {find_weights(run).parent}")
 
 
 def _read_mix(text: str) -> dict[str, float]:

@@ -1,0 +1,266 @@
+"""Teaching the ear alone, before the trunk: connectionist temporal classification of transcripts from the stem.
+
+A trunk that learns to hear from nothing spends most of its time on a plateau: it can guess a transcript's next token from
+the last, so little pushes the stem. The ear alone costs a tenth of the trunk and has nothing to guess from. What it learns
+serves twice: the trunk starts from its stem, and its best path says when each token of a transcript was over (`align`),
+which is where the trunk learns to write it.
+
+Source: Graves et al. 2006 (CTC); its blank is row 0, <pad>.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import AdamW, Muon, Optimizer
+from torch.utils.data import Dataset
+
+from vivavoce.data.voices.shards import Shards
+from vivavoce.errors import ConfigError, DataError
+from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP, PRESETS, OmniConfig
+from vivavoce.omni.layout import MEL_FLOOR, make_quiet, mix_mel
+from vivavoce.omni.stem import Stem
+from vivavoce.omni.training.batches import load_batches
+from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample, step_generator
+from vivavoce.omni.training.noise import draw_floor, draw_gain
+from vivavoce.omni.vocabulary import Vocabulary
+from vivavoce.run import Run
+
+logger = logging.getLogger(__name__)
+
+BLANK = 0
+_MAX_LEAD_FRAMES = 30
+_TAIL_FRAMES = 40
+"""Quiet after the last word: the ear may say a token some steps late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarTrainConfig:
+    """Everything that decides what the trained ear is."""
+
+    preset: str = "nano"
+    """nano, small or tiny"""
+    data: str = ""
+    """digest of the rendered data"""
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup_steps=50, decay_share=0.4))
+    utterances: int = 64
+    """utterances of one optimiser step"""
+    rate: float = 2e-3
+    """peak learning rate"""
+    is_bf16: bool = True
+    """matrix products in bfloat16"""
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ConfigError(f"preset is {self.preset!r}; there are {', '.join(PRESETS)}")
+        if self.utterances < 1:
+            raise ConfigError(f"utterances is {self.utterances}; need at least 1")
+
+
+class Ear(nn.Module):
+    """The trunk's stem with one linear layer to text rows."""
+
+    def __init__(self, config: OmniConfig) -> None:
+        super().__init__()
+        self.stem = Stem(config.stem_width, config.hidden_size)
+        self.out = nn.Linear(config.hidden_size, config.num_text_ids)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Log-probabilities of text rows, blank included: mel [B, 8 T, 80] to [B, T, rows] float32."""
+        return self.out(self.stem(mel)).float().log_softmax(-1)
+
+
+class EarBatch(NamedTuple):
+    """mel [B, 8 T, 80]; lengths [B] in clock steps; ids of all transcripts one after another; id_lengths [B]."""
+
+    mel: Tensor
+    lengths: Tensor
+    ids: Tensor
+    id_lengths: Tensor
+
+
+class Utterances(Dataset[EarBatch]):
+    """`self[step]` is that step's batch: every take of every recording once an epoch, in an order by seed, with room
+    noise and gain drawn anew."""
+
+    def __init__(self, shards: Sequence[Shards], vocabulary: Vocabulary, size: int, *, seed: int) -> None:
+        self.shards, self.vocabulary, self.size, self.seed = list(shards), vocabulary, size, seed
+        self.places = [(idx, number) for idx, one in enumerate(self.shards) for number in range(len(one))]
+        if not self.places:
+            raise DataError("no recordings to learn to hear from; render some: viva data render runs/data/user")
+        self._epoch, self._order = -1, np.empty(0, int)
+
+    def __getitem__(self, step: int) -> EarBatch:
+        """The batch of one step."""
+        generator = np.random.default_rng(step_generator(self.seed, step, "ear").initial_seed())
+        first = step * self.size
+        chosen = [self.places[self._shuffled(first + idx)] for idx in range(self.size)]
+        return self._collate(chosen, generator)
+
+    def take_clean(self, size: int) -> Iterator[EarBatch]:
+        """All unspoiled recordings in batches, in a quiet room."""
+        clean = [place for place in self.places if self.shards[place[0]].about(place[1]).get("take", 0) == 0]
+        for start in range(0, len(clean), size):
+            yield self._collate(clean[start : start + size], None)
+
+    def _shuffled(self, position: int) -> int:
+        epoch, place = divmod(position, len(self.places))
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng((self.seed, epoch, 81)).permutation(len(self.places))
+        return int(self._order[place])
+
+    def _collate(self, chosen: Sequence[tuple[int, int]], generator: np.random.Generator | None) -> EarBatch:
+        mels, ids = [], []
+        for shard, number in chosen:
+            item = self.shards[shard][number]
+            mels.append(place_on_clock(item.array.astype(np.float32), generator))
+            ids.append(self.vocabulary.encode(item.about["text"]))
+        out = np.full((len(mels), max(map(len, mels)), MEL_BINS), MEL_FLOOR, np.float32)
+        for row, mel in zip(out, mels):
+            row[: len(mel)] = mel
+        return EarBatch(
+            torch.from_numpy(out),
+            torch.tensor([len(mel) // MEL_FRAMES_PER_STEP for mel in mels]),
+            torch.tensor(list(itertools.chain.from_iterable(ids))),
+            torch.tensor([len(one) for one in ids]),
+        )
+
+
+def place_on_clock(mel: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+    """A recording [F, 80] in a room, whole clock steps long; without a generator, at once and in silence."""
+    lead = 0 if generator is None else int(generator.integers(_MAX_LEAD_FRAMES))
+    num_frames = -(-(lead + len(mel) + _TAIL_FRAMES) // MEL_FRAMES_PER_STEP) * MEL_FRAMES_PER_STEP
+    if generator is None:
+        track = np.full((num_frames, MEL_BINS), MEL_FLOOR, np.float32)
+        mix_mel(track, mel, lead)
+    else:
+        track = make_quiet(num_frames, draw_floor(generator), generator)
+        mix_mel(track, mel + draw_gain(generator), lead)
+    return track
+
+
+def ear_loss(log_probs: Tensor, batch: EarBatch) -> Tensor:
+    """Mean over all tokens of -log p(transcript), nats. A transcript with more tokens than steps has no path: 0."""
+    losses = F.ctc_loss(
+        log_probs.transpose(0, 1),
+        batch.ids,
+        batch.lengths,
+        batch.id_lengths,
+        blank=BLANK,
+        reduction="sum",
+        zero_infinity=True,
+    )
+    return losses / batch.id_lengths.sum()
+
+
+def train_ear(
+    ear: Ear,
+    run: Run,
+    config: EarTrainConfig,
+    batches: Utterances,
+    *,
+    num_workers: int = 1,
+    write_sample: WriteSample | None = None,
+) -> None:
+    """Train `ear` in place until `config.loop.steps`; resumes from the run's newest state."""
+    named = list(ear.named_parameters())
+    is_matrix = {name: tensor.ndim == 2 and not name.startswith("out.") for name, tensor in named}
+    optimizers: dict[str, Optimizer] = {
+        "muon": Muon(
+            [tensor for name, tensor in named if is_matrix[name]],
+            lr=config.rate,
+            weight_decay=0.02,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+        "adamw": AdamW(
+            [tensor for name, tensor in named if not is_matrix[name]],
+            lr=config.rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.02,
+        ),
+    }
+    loop = Loop(run, config.loop, {"ear": ear}, optimizers)
+    stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers)
+    ear.train()
+
+    def take_step(step: int) -> Mapping[str, float | Tensor]:
+        batch = next(stream)
+        for optimizer in optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.is_bf16):
+            log_probs = ear(batch.mel)
+        loss = ear_loss(log_probs, batch)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(ear.parameters(), 1.0)
+        for optimizer in optimizers.values():
+            optimizer.step()
+        return {"loss/ctc_nats": loss.detach(), "train/gradient_norm": norm}
+
+    loop.train(take_step, write_sample)
+
+
+@torch.no_grad()
+def measure_ear(ear: Ear, batches: Iterator[EarBatch]) -> float:
+    """Token error rate of the greedy path: edits over reference tokens, all utterances together."""
+    was_training = ear.training
+    ear.eval()
+    errors = tokens = 0
+    for batch in batches:
+        guesses = ear(batch.mel).argmax(-1)
+        for path, length, ids in zip(guesses, batch.lengths, batch.ids.split(batch.id_lengths.tolist())):
+            heard = [int(idx) for idx in torch.unique_consecutive(path[:length]) if idx != BLANK]
+            errors += _count_edits(ids.tolist(), heard)
+            tokens += len(ids)
+    ear.train(was_training)
+    return errors / max(1, tokens)
+
+
+def _count_edits(true: Sequence[int], heard: Sequence[int]) -> int:
+    costs = list(range(len(heard) + 1))
+    for row, wanted in enumerate(true, 1):
+        before, costs[0] = costs[0], row
+        for column, got in enumerate(heard, 1):
+            before, costs[column] = (
+                costs[column],
+                min(costs[column] + 1, costs[column - 1] + 1, before + (wanted != got)),
+            )
+    return costs[-1]
+
+
+def align(log_probs: np.ndarray, ids: Sequence[int]) -> np.ndarray | None:
+    """Step at which the best path says each token for the last time; None where no path is that short.
+
+    Shapes: log_probs [T, rows]; result [len(ids)], rising.
+    """
+    states = np.full(2 * len(ids) + 1, BLANK)
+    states[1::2] = ids
+    can_skip = np.zeros(len(states), bool)
+    can_skip[2:] = (states[2:] != BLANK) & (states[2:] != states[:-2])
+    score = np.full(len(states), -np.inf)
+    score[:2] = log_probs[0, states[:2]]
+    came = np.zeros((len(log_probs), len(states)), np.int8)
+    for step in range(1, len(log_probs)):
+        ways = np.full((3, len(states)), -np.inf)
+        ways[0] = score
+        ways[1, 1:] = score[:-1]
+        ways[2, 2:] = np.where(can_skip[2:], score[:-2], -np.inf)
+        came[step] = ways.argmax(0)
+        score = ways.max(0) + log_probs[step, states]
+    state = len(states) - 1 if len(states) == 1 or score[-1] >= score[-2] else len(states) - 2
+    if score[state] == -np.inf:
+        return None
+    last = np.full(len(states), -1)
+    for step in range(len(log_probs) - 1, -1, -1):
+        if last[state] < 0:
+            last[state] = step
+        state -= came[step, state]
+    return last[1::2]

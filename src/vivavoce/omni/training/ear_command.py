@@ -1,0 +1,77 @@
+"""`viva train ear`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from vivavoce.data.voices.shards import Shards
+from vivavoce.omni.configuration import PRESETS
+from vivavoce.omni.training.ear import Ear, EarTrainConfig, Utterances, measure_ear, train_ear
+from vivavoce.omni.training.loop import LoopConfig
+from vivavoce.omni.training.places import digest_data, find_vocabulary, prepare_user_mels
+from vivavoce.run import Run
+
+_TEST_BATCH = 50
+_TEST_BATCHES = 4
+
+
+def train(
+    *,
+    preset: Literal["nano", "small", "tiny"] = "nano",
+    data: Path = Path("runs/data"),
+    run: Path = Path("runs/ear"),
+    vocabulary: Path | None = None,
+    steps: int = 1500,
+    utterances: int = 64,
+    rate: float = 2e-3,
+    seed: int = 0,
+    threads: int = 0,
+    resume: bool = False,
+) -> None:
+    """Teach the ear to write down what it hears, before the trunk: `viva train omni --ear RUN` starts from it.
+
+    Learns from the recordings in data/user* but those whose folder ends in -test, on which it is measured.
+
+    Args:
+        preset: size of the network that it is for.
+        data: folder of renderings.
+        run: run directory.
+        vocabulary: run or checkpoint whose tokenizer to write with; else one is learned from the curriculum.
+        steps: optimiser steps.
+        utterances: recordings of one step.
+        rate: peak learning rate.
+        seed: of weights, order and noise.
+        threads: CPU threads; 0 leaves PyTorch's choice.
+        resume: go on with a run that was stopped.
+    """
+    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", force=True)
+    if threads:
+        torch.set_num_threads(threads)
+    loop = LoopConfig(
+        steps=steps, warmup_steps=50, decay_share=0.4, save_every_steps=100, sample_every_steps=100, seed=seed
+    )
+    config = EarTrainConfig(preset=preset, data=digest_data(data), loop=loop, utterances=utterances, rate=rate)
+    opened = Run.open(run, config, resume=resume)
+    shape = PRESETS[preset]()
+    tokens = find_vocabulary(run, [run, *([vocabulary] if vocabulary else [])], shape)
+    mels = prepare_user_mels(data)
+    held_out = [Shards(folder) for folder in mels if folder.name.endswith("-test")]
+    learned = [Shards(folder) for folder in mels if not folder.name.endswith("-test")]
+    torch.manual_seed(seed)
+    ear = Ear(shape)
+
+    def write_sample(step: int, folder: Path) -> None:
+        test = Utterances(held_out, tokens, _TEST_BATCH, seed=seed).take_clean(_TEST_BATCH)
+        measured = {"token_error_rate": round(measure_ear(ear, islice(test, _TEST_BATCHES)), 4)}
+        (folder / f"{step:06d}.json").write_text(json.dumps(measured) + "\n")
+        logging.info("held out at %d: %s", step, measured)
+
+    batches = Utterances(learned, tokens, utterances, seed=seed)
+    train_ear(ear, opened, config, batches, write_sample=write_sample if held_out else None)
+    opened.finish(steps=steps)

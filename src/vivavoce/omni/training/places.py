@@ -1,0 +1,84 @@
+"""Where a training command finds what it goes on with: prepared sounds, the vocabulary, weights, and their digests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from vivavoce.data.pools import iterate_text_corpus
+from vivavoce.errors import ConfigError
+from vivavoce.files import digest_file, digest_json
+from vivavoce.omni.codec.storage import load_codec
+from vivavoce.omni.configuration import OmniConfig
+from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
+from vivavoce.omni.training.ear import Ear
+from vivavoce.omni.training.features import digest_codes, prepare_mels
+from vivavoce.omni.training.loop import load_weights
+from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, train_vocabulary
+
+
+def prepare_user_mels(data: Path) -> list[Path]:
+    """Folders of mels of data/user*, made once.
+
+    Raises: ConfigError if nothing is rendered.
+    """
+    if not list(data.glob("*/part-*.jsonl")):
+        raise ConfigError(f"{data} holds no renderings; make some: viva data render {data / 'user'}")
+    mels = []
+    for folder in sorted(path for path in data.glob("user*") if list(path.glob("part-*.jsonl"))):
+        mels.append(data / "mels" / folder.name)
+        for done, total in prepare_mels(folder, mels[-1]):
+            logging.debug("mels of %s: part %d of %d", folder.name, done, total)
+    return mels
+
+
+def find_vocabulary(run: Path, places: Iterable[Path], shape: OmniConfig) -> Vocabulary:
+    """That of the first place that has one, else a new one learned from the curriculum; kept in `run`."""
+    load = partial(load_vocabulary, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
+    for place in places:
+        if (place / "tokenizer.json").exists():
+            vocabulary = load(place)
+            break
+    else:
+        vocabulary = train_vocabulary(
+            iterate_text_corpus(), num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes
+        )
+    if not (run / "tokenizer.json").exists():
+        save_vocabulary(vocabulary, run)
+    return vocabulary
+
+
+def find_weights(run: Path) -> Path:
+    """Weights of a run's newest state.
+
+    Raises: ConfigError if it has none.
+    """
+    states = sorted(run.glob("state/[0-9]*/weights.safetensors"))
+    if not states:
+        raise ConfigError(f"{run} holds no training state; name a run directory of viva train")
+    return states[-1]
+
+
+def load_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
+    """The ear of a run of `viva train ear`.
+
+    Raises: ConfigError if it writes with another vocabulary; CheckpointError if it has another shape.
+    """
+    own = load_vocabulary(run, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
+    if own.digest != vocabulary.digest:
+        raise ConfigError(f"the ear in {run} learned another vocabulary; train it with the tokenizer.json of the trunk")
+    ear = Ear(shape)
+    load_weights(find_weights(run), {"ear": ear})
+    return ear
+
+
+def digest_data(data: Path, codec: Path | None = None, images: Path | None = None) -> str:
+    """Of what the rows are made of: the list of renderings and the two tokenizers."""
+    plans = sorted(str(path.relative_to(data)) + digest_file(path) for path in data.glob("*/plan.json"))
+    if codec is not None and (codec / "codec.json").exists():
+        plans.append(digest_codes(load_codec(codec)))
+    if images is not None and (images / IMAGE_WEIGHTS).exists():
+        plans.append(digest_file(images / IMAGE_WEIGHTS))
+    return digest_json(plans)[:16]

@@ -1,0 +1,138 @@
+"""The ear alone: alignment against brute force, batches by step alone, resumed equals uninterrupted, words on the clock."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vivavoce.data.example import Speech
+from vivavoce.data.voices.shards import Shards, write_part
+from vivavoce.errors import ConfigError, DataError
+from vivavoce.omni.configuration import make_tiny
+from vivavoce.omni.training.ear import BLANK, Ear, EarTrainConfig, Utterances, align, measure_ear, train_ear
+from vivavoce.omni.training.features import PreparedSounds, prepare_alignments
+from vivavoce.omni.training.loop import LoopConfig, load_weights
+from vivavoce.omni.training.places import find_weights, load_ear
+from vivavoce.omni.vocabulary import Vocabulary, save_vocabulary, train_vocabulary
+from vivavoce.run import Run
+
+TEXTS = ("how many", "stop", "how many balls")
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return train_vocabulary(list(TEXTS) * 30, num_text_ids=320, num_image_codes=20)
+
+
+@pytest.fixture(scope="module")
+def mels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each text in two takes, 90 frames a word."""
+    folder, generator = tmp_path_factory.mktemp("mels"), np.random.default_rng(0)
+    items = [
+        (
+            generator.normal(0, 1, (90 * len(text.split()), 80)).astype(np.float16),
+            {"text": text, "voice": "v", "take": take},
+        )
+        for text in TEXTS
+        for take in (0, 1)
+    ]
+    write_part(folder, 0, items)
+    return folder
+
+
+def collapse(path: tuple[int, ...]) -> list[int]:
+    kept = [idx for place, idx in enumerate(path) if place == 0 or idx != path[place - 1]]
+    return [idx for idx in kept if idx != BLANK]
+
+
+@pytest.mark.parametrize("ids", [[1], [1, 2], [2, 2], [1, 2, 1]])
+def test_alignment_is_the_best_of_all_paths(ids: list[int]) -> None:
+    for seed in range(20):
+        log_probs = np.log(np.random.default_rng(seed).dirichlet([0.5] * 3, size=6))
+        paths = [path for path in product(range(3), repeat=6) if collapse(path) == ids]
+        best = max(paths, key=lambda path: sum(log_probs[step, idx] for step, idx in enumerate(path)))
+        ends = [step for step in range(6) if best[step] != BLANK and (step == 5 or best[step + 1] != best[step])]
+        found = align(log_probs, ids)
+        assert found is not None
+        assert found.tolist() == ends
+
+
+def test_a_transcript_that_does_not_fit_has_no_alignment() -> None:
+    log_probs = np.full((3, 4), np.log(0.25))
+    assert align(log_probs, [1, 2, 3, 1]) is None
+    assert align(log_probs, [1, 1, 1]) is None  # equal tokens need a blank between them
+    assert align(log_probs, [1, 2, 3]) is not None
+
+
+def test_a_step_always_has_the_same_batch_and_an_epoch_has_every_recording(mels: Path, vocabulary: Vocabulary) -> None:
+    first, again = (Utterances([Shards(mels)], vocabulary, 2, seed=3) for _ in range(2))
+    for step in (2, 0, 1):
+        assert torch.equal(first[step].mel, again[step].mel)
+    lengths = sorted(length for step in range(3) for length in first[step].id_lengths.tolist())
+    assert lengths == sorted(2 * [len(vocabulary.encode(text)) for text in TEXTS])
+    with pytest.raises(DataError, match="no recordings"):
+        Utterances([], vocabulary, 2, seed=3)
+
+
+def train(
+    folder: Path,
+    mels: Path,
+    vocabulary: Vocabulary,
+    steps: int,
+    *,
+    resume: bool = False,
+    stop: int = 0,
+    rate: float = 5e-3,
+) -> Ear:
+    loop = LoopConfig(steps=steps, warmup_steps=2, save_every_steps=2, sample_every_steps=0)
+    config = EarTrainConfig(preset="tiny", loop=loop, utterances=2, rate=rate, is_bf16=False)
+    torch.manual_seed(0)
+    ear = Ear(make_tiny())
+    batches = Utterances([Shards(mels)], vocabulary, 2, seed=0)
+    if stop:
+        whole = batches.__class__.__getitem__
+        batches.__class__ = type(
+            "Broken", (Utterances,), {"__getitem__": lambda self, step: whole(self, step) if step < stop else 1 / 0}
+        )
+    train_ear(ear, Run.open(folder, config, resume=resume), config, batches, num_workers=0)
+    return ear
+
+
+def test_resumed_equals_uninterrupted(mels: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", mels, vocabulary, 6)
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path / "cut", mels, vocabulary, 6, stop=4)
+    resumed = train(tmp_path / "cut", mels, vocabulary, 6, resume=True)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_it_learns_its_recordings_and_says_when_each_word_was_over(
+    mels: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    ear = train(tmp_path / "run", mels, vocabulary, 500, rate=2e-2)
+    batches = Utterances([Shards(mels)], vocabulary, 2, seed=0)
+    assert measure_ear(ear, batches.take_clean(2)) == 0.0
+    assert measure_ear(Ear(make_tiny()), batches.take_clean(2)) > 0.5
+    assert list(prepare_alignments(mels, tmp_path / "aligned", ear, vocabulary)) == [(1, 1)]
+    sounds = PreparedSounds([mels], [], [tmp_path / "aligned"])
+    ends = sounds._ends[0][4].array
+    assert len(ends) == len(vocabulary.encode("how many balls"))
+    assert (np.diff(ends) > 0).all()
+    assert 0 < ends[0] < 90 + 40
+    assert sounds.token_ends(Speech("never said", "any-train-0")) is None
+
+
+def test_the_ear_of_another_vocabulary_is_refused(mels: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
+    ear = train(tmp_path, mels, vocabulary, 2)
+    save_vocabulary(vocabulary, tmp_path)
+    loaded = load_ear(tmp_path, make_tiny(), vocabulary)
+    for name, tensor in ear.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+    other = train_vocabulary(["a red car"] * 30, num_text_ids=320, num_image_codes=20)
+    with pytest.raises(ConfigError, match="another vocabulary"):
+        load_ear(tmp_path, make_tiny(), other)
+    with pytest.raises(ConfigError, match="no training state"):
+        load_weights(find_weights(tmp_path / "nothing"), {"ear": ear})
