@@ -87,8 +87,9 @@ def test_a_share_that_is_the_same_for_everyone_keeps_the_width_of_its_count(rows
     assert (model.real_used.low, model.real_used.high) == pytest.approx((direct.low, direct.high))
 
 
-def test_shares_of_an_arm_lie_between_0_and_1(rows: Any) -> None:
+def test_shares_of_an_arm_lie_between_0_and_1_and_counts_above_0(rows: Any) -> None:
     for row in summarise(make_study(*rows), seed=0).arms:
+        assert all((count.low or 0) >= 0 for count in (row.flaws, *row.by_severity.values()))
         for share in (row.hits, row.share_valid):
             assert share.value is None or 0 <= (share.low or 0) <= share.value <= (share.high or 1) <= 1
 

@@ -130,4 +130,6 @@ def _to_svg(chart: Any) -> str:
     import vl_convert
 
     configured = chart.configure(font="Liberation Sans, Arial, sans-serif").configure_view(stroke=None)
+    # above the plot, where no font that is wider than expected is cut off
+    configured = configured.configure_legend(orient="top").configure_axisX(tickCount=6)
     return vl_convert.vegalite_to_svg(configured.to_dict())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,8 +87,8 @@ def _describe_arm(kind: str, arm: str, trials: Sequence[Trial], severities: Sequ
         arm,
         len(trials),
         len({t.labeller for t in trials}),
-        _mean(trials, [float(t.num_flaws) for t in trials]),
-        {level: _mean(trials, [float(t.by_severity.get(level, 0)) for t in trials]) for level in severities},
+        _count(trials, [t.num_flaws for t in trials]),
+        {level: _count(trials, [t.by_severity.get(level, 0) for t in trials]) for level in severities},
         _share([t for t, _ in hits], [int(value) for _, value in hits], [1] * len(hits)),
         sum(t.kind == "misleading" and t.intended_hit is None for t in trials),
         _share(decided, [t.num_decided_valid for t in decided], [t.num_decided for t in decided]),
@@ -142,6 +143,12 @@ def _share(trials: Sequence[Trial], num_true: Sequence[int], num_all: Sequence[i
     outcomes = [float(idx < true) for true, total in zip(num_true, num_all) for idx in range(total)]
     labellers = [trial.labeller for trial, total in zip(trials, num_all) for _ in range(total)]
     return estimate_clustered_proportion(outcomes, labellers)
+
+
+def _count(trials: Sequence[Trial], counts: Sequence[int]) -> Estimate:
+    """A mean count; its interval ends at 0, since no count lies below."""
+    mean = _mean(trials, [float(count) for count in counts])
+    return mean if mean.low is None else replace(mean, low=max(0.0, mean.low))
 
 
 def _mean(trials: Sequence[Trial], values: Sequence[float]) -> Estimate:

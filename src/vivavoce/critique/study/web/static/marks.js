@@ -29,7 +29,9 @@ export class MarkedText {
     element.append(tool);
     const mark = () => {
       const span = this.selection();
-      if (span) onMark(span);
+      if (!span) return;
+      onMark(span);
+      if (document.getSelection().rangeCount) document.getSelection().collapseToEnd(); // else it hides the mark
     };
     button.addEventListener("mousedown", (event) => event.preventDefault()); // the selection stays
     button.addEventListener("click", mark);
