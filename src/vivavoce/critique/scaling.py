@@ -143,13 +143,21 @@ def _cross(points: Sequence[Mapping[str, Any]], config: ScalingConfig, out: Path
 
 
 def list_curve(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows (measure, size, loss, value, low, high) of the plot; undefined values are left out."""
+    """Rows (measure, size, loss, value, low, high) of the plot; undefined values are left out.
+
+    Self-critique confounds two things that grow together, so both are drawn alone: every critic on the worst model's
+    answers (skill), and the best critic on every model's answers (how hard they are to criticise).
+    """
     cross = next((point["cross"] for point in points if "cross" in point), {"valid": {}, "flawed": {}})
+    by_loss = sorted(points, key=lambda point: -point["loss_nats_per_char"]["value"])
+    worst, best = by_loss[0]["size"], by_loss[-1]["size"]
     rows = list[dict[str, Any]]()
     for point in points:
         size, loss = point["size"], point["loss_nats_per_char"]["value"]
         values: dict[str, dict[str, Any] | None] = {
             "self-critique valid": cross["valid"].get(size, {}).get(size),
+            "valid on the worst model's answers": cross["valid"].get(size, {}).get(worst),
+            "best critic valid on own answers": cross["valid"].get(best, {}).get(size),
             "own answers flawed": cross["flawed"].get(size),
             "refinement gain, best critique": point["refinement"]["conditional_best - original"],
             "refinement gain, direct": point["refinement"]["direct - original"],

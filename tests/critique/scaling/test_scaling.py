@@ -26,13 +26,18 @@ def point(size: str, loss: float, gain: float | None) -> dict:
 def test_the_curve_leaves_out_what_is_undefined_and_is_drawn(tmp_path: Path) -> None:
     points = [point("a", 1.0, None), point("b", 0.5, 0.3)]
     points[0]["cross"] = {
-        "valid": {"a": {"a": estimate(0.1)}, "b": {"b": estimate(0.2)}},
+        "valid": {
+            "a": {"a": estimate(0.1), "b": estimate(0.05)},
+            "b": {"a": estimate(0.4), "b": estimate(0.2)},
+        },
         "flawed": {"a": estimate(0.9)},
     }
     rows = list_curve(points)
     gains = [row for row in rows if row["measure"] == "refinement gain, best critique"]
     assert [(row["size"], row["loss"], row["value"]) for row in gains] == [("b", 0.5, 0.3)]
-    assert [row["value"] for row in rows if row["measure"] == "self-critique valid"] == [0.1, 0.2]
+    values = {measure: [row["value"] for row in rows if row["measure"] == measure] for measure in
+              ("self-critique valid", "valid on the worst model's answers", "best critic valid on own answers")}  # fmt: skip
+    assert list(values.values()) == [[0.1, 0.2], [0.1, 0.4], [0.4, 0.2]]
     draw(points, tmp_path / "scaling.svg")
     assert (tmp_path / "scaling.svg").read_text().startswith("<svg")
 

@@ -147,6 +147,16 @@ def test_a_completion_that_hits_the_bound_is_cut_and_one_that_loops_is_named(ser
     assert [sample.read().reason for sample in samples] == ["cut", "looped"]  # type: ignore[union-attr]
 
 
+def test_a_critic_that_loops_is_counted_apart_and_writes_nothing(serve: Any, sqlite_store: Store) -> None:
+    address, _ = serve(lambda prompt, body: reply("It is wrong. " + "wrong wrong " * 9))
+    fill(sqlite_store)
+    report = criticise_store(
+        sqlite_store, open_model(address), author="e", split="test", sampling=Sampling(num_critiques=3)
+    )
+    assert (report.num_drawn, report.num_kept, report.refused) == (3, 0, [])
+    assert (report.coverage.graded, report.coverage.reasons) == (0, {"looped": 3})
+
+
 def test_without_log_probabilities_sampled_answers_vote(serve: Any) -> None:
     words = ["Yes.", "yes", "No", "Maybe"]
     address, seen = serve(lambda prompt, body: reply(words[body.get("seed") or 0]))
