@@ -28,6 +28,9 @@ COMMANDS: dict[str, Command] = {
     "eval matrix": Command(
         "vivavoce.omni.evals.eval_command:matrix", "score every mix of inputs against every mix of outputs", "judges"
     ),
+    "eval bars": Command(
+        "vivavoce.omni.evals.eval_command:bars", "the tasks that the small world's bars are set on", "judges"
+    ),
     "eval speech": Command(
         "vivavoce.omni.evals.eval_command:speech", "word error rates of hearing and speaking", "judges"
     ),

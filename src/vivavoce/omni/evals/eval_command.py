@@ -1,13 +1,15 @@
-"""`viva eval matrix`, `viva eval speech`, `viva eval duplex`."""
+"""`viva eval matrix`, `viva eval bars`, `viva eval speech`, `viva eval duplex`, `viva eval manners`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from dataclasses import dataclass
+from itertools import islice, product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import tyro
 
 from vivavoce.assets import resolve
 from vivavoce.content import Audio, Conversation, Message, user
@@ -25,7 +27,7 @@ from vivavoce.omni.answer import answer_all, answer_requests, load_omni
 from vivavoce.omni.engine_protocol import USER_RATE_HZ, AnswerRequest, Modality
 from vivavoce.omni.evals.duplex import follow, summarise
 from vivavoce.omni.evals.judging import Judges
-from vivavoce.omni.evals.matrix import run_matrix
+from vivavoce.omni.evals.matrix import AnswerAll, FillSpeech, estimate_right, run_matrix, score_examples
 from vivavoce.omni.evals.speech import measure_recognition, measure_synthesis
 from vivavoce.omni.judges.drawing import DrawingJudge
 from vivavoce.omni.judges.quality import judge_quality
@@ -34,68 +36,109 @@ from vivavoce.omni.judges.speaker import voice_similarity
 from vivavoce.run import describe_environment
 
 MAX_SYNTHESIS_WORDS = 12
+BARS = (
+    ("spoken question, spoken answer", "fact", "audio", "audio", 0.85),
+    ("naming what is in a picture", "name", "text+image", "text", 0.9),
+    ("counting in a picture", "count", "text+image", "text", 0.9),
+    ("naming what is in a film", "film_name", "text+video", "text", 0.9),
+    ("counting in a film", "film_count", "text+video", "text", 0.9),
+    ("drawing, asked in text: thing and colour", "draw", "text", "image", 0.8),
+    ("drawing, asked in speech: thing and colour", "draw", "audio", "image", 0.8),
+)
+"""What the small world's tasks should reach: name, task, inputs, outputs, share of right answers."""
 NOISY_SEED = 1_000
 
 
-def matrix(
-    *,
-    model: Path = Path("checkpoints/nano"),
-    items: int = 20,
-    seed: int = 0,
-    renderings: Path | None = None,
-    json: Path | None = None,
-) -> None:
-    """Score every mix of inputs against every mix of outputs, on held-out things, phrasings and voices.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What every evaluation of a checkpoint can be told."""
 
-    Args:
-        model: checkpoint folder.
-        items: items of each cell.
-        seed: of the items and the model's draws.
-        renderings: folder of ready renderings; what is not in it is rendered now.
-        json: file to write the report to.
-    """
-    loaded, voices = load_omni(model), Renderings(renderings)
+    model: Path = Path("checkpoints/nano")
+    """checkpoint folder"""
+    seed: int = 0
+    """of the items and of the model's draws"""
+    renderings: Path | None = None
+    """folder of ready renderings; what is not in it is rendered now"""
+    json: Path | None = None
+    """file to write the report to"""
 
-    def ask(conversations: Sequence[Conversation], outputs: frozenset[str]) -> Sequence[Message]:
-        return answer_all(loaded, conversations, outputs=outputs, seed=seed)
 
-    def fill(example: Example) -> Conversation:
-        return fill_speech(example, [voices.render(speech) for speech in example.speeches])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixOptions(Evaluation):
+    """Score every mix of inputs against every mix of outputs, on held-out things, phrasings and voices."""
 
+    items: int = 20
+    """items of each cell"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarsOptions(Evaluation):
+    """The tasks that the small world's bars are set on, each in its main modalities, on held-out items."""
+
+    items: int = 100
+    """items of each task"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechOptions(Evaluation):
+    """Word error rates of hearing (seen and unseen voices, clean and noisy) and of speaking; likeness and quality."""
+
+    sentences: int = 60
+    """held-out sentences of each condition"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplexOptions(Evaluation):
+    """Turn-taking in live talk: gap to the first own sound, false starts in pauses, stops after barge-in, back-channels."""
+
+    talks: int = 30
+    """conversations of each kind"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MannersOptions(Evaluation):
+    """Whether it declines what it must and answers what it may, asked in text and in speech, answered in text."""
+
+    items: int = 100
+    """held-out requests of each kind and modality"""
+
+
+def matrix(options: Annotated[MatrixOptions, tyro.conf.arg(name="")]) -> None:
+    """Score every mix of inputs against every mix of outputs, on held-out things, phrasings and voices."""
+    ask, fill = _make_asker(options)
     judges = Judges(_find_recogniser(), DrawingJudge.load())
     print(f"{'in':>12} -> {'out':<12} right (95% interval), baseline")
-    report = run_matrix(ask, fill, judges, items_per_cell=items, seed=seed, on_cell=_print_cell)
-    _write(json, report, model, seed)
+    report = run_matrix(ask, fill, judges, items_per_cell=options.items, seed=options.seed, on_cell=_print_cell)
+    _write(options, report)
 
 
-def speech(
-    *,
-    model: Path = Path("checkpoints/nano"),
-    sentences: int = 60,
-    seed: int = 0,
-    renderings: Path | None = None,
-    json: Path | None = None,
-) -> None:
-    """Word error rates of hearing (seen and unseen voices, clean and noisy) and of speaking; likeness and quality.
+def bars(options: Annotated[BarsOptions, tyro.conf.arg(name="")]) -> None:
+    """The tasks that the small world's bars are set on, each in its main modalities, on held-out items."""
+    ask, fill = _make_asker(options)
+    judges = Judges(_find_recogniser(), DrawingJudge.load())
+    report: list[dict[str, Any]] = []
+    for name, task, given, wanted, bar in BARS:
+        examples = list(islice(iterate_task(task, given, wanted, "test", options.seed), options.items))
+        estimate = estimate_right(score_examples(examples, ask, fill, judges)).to_json()
+        report.append({"name": name, "task": task, "in": given, "out": wanted, "bar": bar, **estimate})
+        print(f"{name}: {_show(estimate)}, bar {bar}", flush=True)
+    _write(options, {"bars": report})
 
-    Args:
-        model: checkpoint folder.
-        sentences: held-out sentences of each condition.
-        seed: of the sentences and the model's draws.
-        renderings: folder of ready renderings; what is not in it is rendered now.
-        json: file to write the report to.
-    """
-    loaded, voices, recogniser = load_omni(model), Renderings(renderings), _find_recogniser()
-    order = np.random.default_rng((seed, 71))
+
+def speech(options: Annotated[SpeechOptions, tyro.conf.arg(name="")]) -> None:
+    """Word error rates of hearing (seen and unseen voices, clean and noisy) and of speaking; likeness and quality."""
+    loaded, voices, recogniser = load_omni(options.model), Renderings(options.renderings), _find_recogniser()
+    order = np.random.default_rng((options.seed, 71))
 
     def transcribe(audios: Sequence[Audio]) -> list[str]:
         requests = [
-            AnswerRequest(conversation=Conversation((user(audio),)), task="transcribe", seed=seed) for audio in audios
+            AnswerRequest(conversation=Conversation((user(audio),)), task="transcribe", seed=options.seed)
+            for audio in audios
         ]
         return [message.text for message in answer_requests(loaded, requests)]
 
     texts = [item.answer.text for item in list_items("write_down", "test")]
-    chosen = [texts[idx] for idx in order.permutation(len(texts))[:sentences]]
+    chosen = [texts[idx] for idx in order.permutation(len(texts))[: options.sentences]]
     conditions = {
         f"{name} voices, {noise}": [
             (
@@ -113,10 +156,10 @@ def speech(
     if recogniser is not None:
         readable = [item.answer.text for item in list_items("read_aloud", "test")]
         short = [text for text in readable if len(text.split()) <= MAX_SYNTHESIS_WORDS]
-        read = [short[idx] for idx in order.permutation(len(short))[:sentences]]
+        read = [short[idx] for idx in order.permutation(len(short))[: options.sentences]]
         outputs: frozenset[Modality] = frozenset({"audio"})
         requests = [
-            AnswerRequest(conversation=Conversation((user(text),)), outputs=outputs, task="read", seed=seed)
+            AnswerRequest(conversation=Conversation((user(text),)), outputs=outputs, task="read", seed=options.seed)
             for text in read
         ]
         spoken = [next(iter(message.parts_of(Audio)), None) for message in answer_requests(loaded, requests)]
@@ -130,27 +173,12 @@ def speech(
         )
         for name, value in report["synthesis"].items():
             print(f"speaking, {name}: {_show(value) if isinstance(value, dict) else value}")
-    _write(json, report, model, seed)
+    _write(options, report)
 
 
-def duplex(
-    *,
-    model: Path = Path("checkpoints/nano"),
-    talks: int = 30,
-    seed: int = 0,
-    renderings: Path | None = None,
-    json: Path | None = None,
-) -> None:
-    """Turn-taking in live talk: gap to the first own sound, false starts in pauses, stops after barge-in, back-channels.
-
-    Args:
-        model: checkpoint folder.
-        talks: conversations of each kind.
-        seed: of the conversations and the model's draws.
-        renderings: folder of ready renderings; what is not in it is rendered now.
-        json: file to write the report to.
-    """
-    loaded, voices = load_omni(model), Renderings(renderings)
+def duplex(options: Annotated[DuplexOptions, tyro.conf.arg(name="")]) -> None:
+    """Turn-taking in live talk: gap to the first own sound, false starts in pauses, stops after barge-in, back-channels."""
+    loaded, voices = load_omni(options.model), Renderings(options.renderings)
 
     def render(what: Speech | Sound | Audio) -> Audio:
         if isinstance(what, Audio):
@@ -160,48 +188,39 @@ def duplex(
     report: dict[str, Any] = {}
     for kind in [kind for kind in LIVE_KINDS if kind not in ("picture", "film")]:
         examples = [
-            make_live("test", np.random.default_rng((seed, idx, 72)), f"duplex-{idx}", kind) for idx in range(talks)
+            make_live("test", np.random.default_rng((options.seed, idx, 72)), f"duplex-{idx}", kind)
+            for idx in range(options.talks)
         ]
-        report[kind] = summarise([follow(loaded.engine, 0, example, render, seed=seed) for example in examples])
+        report[kind] = summarise([follow(loaded.engine, 0, example, render, seed=options.seed) for example in examples])
         shown = ", ".join(f"{name} {_show(value)}" for name, value in report[kind].items() if value["n"])
         print(f"{kind}: {shown}")
-    _write(json, {"kinds": report}, model, seed)
+    _write(options, {"kinds": report})
 
 
-def manners(
-    *,
-    model: Path = Path("checkpoints/nano"),
-    items: int = 100,
-    seed: int = 0,
-    renderings: Path | None = None,
-    json: Path | None = None,
-) -> None:
-    """Whether it declines what it must and answers what it may, asked in text and in speech, answered in text.
-
-    Args:
-        model: checkpoint folder.
-        items: held-out requests of each kind and modality.
-        seed: of the items and the model's draws.
-        renderings: folder of ready renderings; what is not in it is rendered now.
-        json: file to write the report to.
-    """
-    from vivavoce.omni.evals.matrix import estimate_right, score_examples
-
-    loaded, voices = load_omni(model), Renderings(renderings)
+def manners(options: Annotated[MannersOptions, tyro.conf.arg(name="")]) -> None:
+    """Whether it declines what it must and answers what it may, asked in text and in speech, answered in text."""
+    ask, fill = _make_asker(options)
     judges = Judges(None, DrawingJudge.load())
     report: dict[str, Any] = {}
-    for task in ("decline", "allow"):
-        for given in ("text", "audio"):
-            examples = list(islice(iterate_task(task, given, "text", "test", seed), items))
-            scored = score_examples(
-                examples,
-                lambda asked, outputs: answer_all(loaded, asked, outputs=outputs, seed=seed),
-                lambda example: fill_speech(example, [voices.render(one) for one in example.speeches]),
-                judges,
-            )
-            report[f"{task}, asked in {given}"] = estimate_right(scored).to_json()
-            print(f"{task}, asked in {given}: {_show(report[f'{task}, asked in {given}'])}")
-    _write(json, report, model, seed)
+    for task, given in product(("decline", "allow"), ("text", "audio")):
+        examples = list(islice(iterate_task(task, given, "text", "test", options.seed), options.items))
+        name = f"{task}, asked in {given}"
+        report[name] = estimate_right(score_examples(examples, ask, fill, judges)).to_json()
+        print(f"{name}: {_show(report[name])}", flush=True)
+    _write(options, report)
+
+
+def _make_asker(options: Evaluation) -> tuple[AnswerAll, FillSpeech]:
+    """How the checkpoint is asked, and how what is spoken becomes sound."""
+    loaded, voices = load_omni(options.model), Renderings(options.renderings)
+
+    def ask(conversations: Sequence[Conversation], outputs: frozenset[str]) -> Sequence[Message]:
+        return answer_all(loaded, conversations, outputs=outputs, seed=options.seed)
+
+    def fill(example: Example) -> Conversation:
+        return fill_speech(example, [voices.render(speech) for speech in example.speeches])
+
+    return ask, fill
 
 
 def _choose_voice(split: str, text: str) -> str:
@@ -230,6 +249,7 @@ def _show(value: dict[str, Any]) -> str:
     return f"{value['value']:.3g}{interval} (n={value['n']})"
 
 
-def _write(path: Path | None, report: dict[str, Any], model: Path, seed: int) -> None:
-    if path is not None:
-        write_json(path, {**report, "model": str(model), "seed": seed, "environment": describe_environment()})
+def _write(options: Evaluation, report: dict[str, Any]) -> None:
+    if options.json is not None:
+        about = {"model": str(options.model), "seed": options.seed, "environment": describe_environment()}
+        write_json(options.json, {**report, **about})
