@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ from vivavoce.card.sources import fetch_sources
 from vivavoce.errors import ConfigError
 from vivavoce.files import write_bytes, write_json
 
+_THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 EXIT_CODES = {"allowed": 0, "not allowed": 1, "inconclusive": 3}
 
 
@@ -111,6 +113,9 @@ def _read_pairs(pairs: tuple[str, ...]) -> dict[str, object]:
 
 def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
     """Run the card's evaluations; prints what it will take, then progress."""
+    # before a numeric library is loaded: model, recogniser and voices run side by side, and pools that spin slow each other
+    for name, value in _THREADS.items():
+        os.environ.setdefault(name, value)
     config = arguments.make_config()
     plan = make_plan(config)
     guess_s = plan.num_samples * arguments.seconds_a_sample
@@ -143,7 +148,7 @@ class CardSources:
     before: Path | None = None
     """Run folder of the model without mitigations."""
     framework: str = DEFAULT_FRAMEWORK
-    """Preparedness framework that decides."""
+    """Preparedness framework that decides: one that ships, or a .yaml file."""
     labels: Path | None = None
     """Folder of further gold labels."""
     change_log: Path | None = None
@@ -200,7 +205,8 @@ def decide(
     document = build_document(folder, sources.make_options())
     score = document["scorecards"][0]
     print(
-        f"{score['framework']['title']}: overall {say_level(score['overall']['after']['level'])}, deploy: {score['deploy']}"
+        f"{score['framework']['title']}: overall {say_level(score['overall']['after']['level'])}, deploy: {score['deploy']}, "
+        f"develop: {score['develop']}, harden security: {score['harden_security']}"
     )
     for category in score["categories"]:
         side = category["after"]

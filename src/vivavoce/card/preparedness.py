@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from vivavoce.card.sources import read_package_file
-from vivavoce.errors import ConfigError
+from vivavoce.errors import ConfigError, DataError
 
 Verdict = Literal["allowed", "not allowed", "inconclusive"]
 DEFAULT_FRAMEWORK = "openai-preparedness-beta"
@@ -32,6 +33,13 @@ class Framework:
     tracked: Mapping[str, Mapping[str, str]]
     also: tuple[str, ...]
     rules: Mapping[str, Any]
+    version: int = 1
+    procedure: tuple[str, ...] = ()
+    """What the framework asks of people beside the levels, a sentence each."""
+    indicators: tuple[Mapping[str, Any], ...] = ()
+    """Indicators that a framework file brings along; those of indicators.yaml otherwise."""
+    release: tuple[Mapping[str, Any], ...] = ()
+    """Conditions of release that it brings along; those of indicators.yaml otherwise."""
 
     def rank(self, level: str) -> int:
         """Place of a level in the framework's order.
@@ -63,14 +71,13 @@ def list_frameworks() -> list[str]:
 
 
 def load_framework(name: str = DEFAULT_FRAMEWORK, text: str | None = None) -> Framework:
-    """A framework by id, or from the text of a file.
+    """A framework by id, from a file (a name that ends in .yaml), or from the text of one.
 
-    Raises: ConfigError if there is none by that id, or a rule, category or level in it doesn't exist.
+    Raises: ConfigError if there is none by that id, or a rule, category or level in it doesn't exist; DataError for a file
+    that can't be read.
     """
     if text is None:
-        if name not in list_frameworks():
-            raise ConfigError(f"framework {name!r} is unknown; allowed: {', '.join(list_frameworks())}")
-        text = read_package_file("frameworks", f"{name}.yaml")
+        text = _read_framework(name)
     try:
         raw = yaml.safe_load(text)
         framework = Framework(
@@ -82,29 +89,58 @@ def load_framework(name: str = DEFAULT_FRAMEWORK, text: str | None = None) -> Fr
             tracked=raw["tracked"],
             also=tuple(raw.get("also_in_scorecard", ())),
             rules=raw["rules"],
+            version=raw.get("version", 1),
+            procedure=tuple(raw.get("procedure", ())),
+            indicators=tuple(raw.get("indicators", ())),
+            release=tuple(raw.get("release", ())),
         )
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        _check_levels(framework)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"framework file {name} can't be read ({error}); see frameworks/ for the shape") from error
-    for key in ("deploy_only_if_at_most", "develop_only_if_at_most", "harden_security_if_pre_at_least"):
-        if key in framework.rules:
-            framework.rank(framework.rules[key])
-    for category, words in framework.tracked.items():
-        for level in set(words or {}) - {"title"}:
-            if level not in framework.levels:
-                raise ConfigError(f"framework {framework.id}: category {category} defines {level!r}, which is no level")
     return framework
 
 
-def load_indicators(framework: Framework, text: str | None = None) -> list[Indicator]:
+def _read_framework(name: str) -> str:
+    if name.endswith((".yaml", ".yml")):
+        try:
+            return Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"cannot read framework file {name} ({error}); name a YAML file") from error
+    if name not in list_frameworks():
+        raise ConfigError(f"framework {name!r} is unknown; allowed: {', '.join(list_frameworks())}, or a .yaml file")
+    return read_package_file("frameworks", f"{name}.yaml")
+
+
+def _check_levels(framework: Framework) -> None:
+    for key in ("deploy_only_if_at_most", "develop_only_if_at_most"):
+        framework.rank(framework.rules[key])
+    if "harden_security_if_pre_at_least" in framework.rules:
+        framework.rank(framework.rules["harden_security_if_pre_at_least"])
+    for category, words in framework.tracked.items():
+        for level in sorted(set(words) - {"title", "includes"}):
+            if level not in framework.levels:
+                raise ConfigError(
+                    f"framework {framework.id}: category {category} defines {level!r}, which is no level; "
+                    f"its levels: {', '.join(framework.levels)}"
+                )
+
+
+def load_indicators(framework: Framework) -> list[Indicator]:
     """The declared indicators of a framework.
 
     Raises: ConfigError for a category or level that the framework doesn't have.
     """
-    raw = yaml.safe_load(text or read_package_file("frameworks", "indicators.yaml"))
-    indicators = [
-        Indicator(row["category"], row["evaluation"], row["measure"], row["from"], row["needs"], row["why"])
-        for row in raw["frameworks"].get(framework.id, [])
-    ]
+    shipped = yaml.safe_load(read_package_file("frameworks", "indicators.yaml"))["frameworks"]
+    rows = framework.indicators or shipped.get(framework.id, [])
+    try:
+        indicators = [
+            Indicator(row["category"], row["evaluation"], row["measure"], row["from"], row["needs"], row["why"])
+            for row in rows
+        ]
+    except KeyError as error:
+        raise ConfigError(
+            f"framework {framework.id}: an indicator lacks {error}; see frameworks/indicators.yaml"
+        ) from error
     for indicator in indicators:
         if indicator.category not in framework.tracked:
             raise ConfigError(
@@ -200,7 +236,13 @@ def assess(
                 framework.rank(row["level"])
             sides[phase] = {**assess_category(framework, category, rows, known), "indicators": rows, "evidence": known}
         categories.append(
-            {"id": category, "title": words["title"], "definitions": _definitions(framework, words), **sides}
+            {
+                "id": category,
+                "title": words["title"],
+                "includes": words.get("includes", ""),
+                "definitions": _definitions(framework, words),
+                **sides,
+            }
         )
     overall = {
         phase: _overall(framework, [category[phase] for category in categories]) for phase in ("before", "after")
@@ -211,6 +253,8 @@ def assess(
             "title": framework.title,
             "published": framework.published,
             "source": framework.source,
+            "version": framework.version,
+            "procedure": list(framework.procedure),
         },
         "levels": list(framework.levels),
         "categories": categories,
@@ -218,6 +262,7 @@ def assess(
         "overall": overall,
         "deploy": decide(framework, overall["after"], framework.rules["deploy_only_if_at_most"]),
         "develop": decide(framework, overall["after"], framework.rules["develop_only_if_at_most"]),
+        "harden_security": find_hardening(framework, overall["before"]),
         "rules": dict(framework.rules),
     }
 
@@ -250,9 +295,21 @@ def decide(framework: Framework, overall: Mapping[str, Any], bound: str) -> Verd
     return "inconclusive"
 
 
-def check_release(card: Mapping[str, Any], text: str | None = None) -> list[dict[str, Any]]:
+def find_hardening(framework: Framework, before: Mapping[str, Any]) -> str:
+    """Whether security has to be hardened, from the levels before mitigation: required, not required or inconclusive."""
+    bound = framework.rules.get("harden_security_if_pre_at_least")
+    if bound is None:
+        return "not required"
+    if before["level"] is None:
+        return "inconclusive"
+    if framework.rank(before["lowest"]) >= framework.rank(bound):
+        return "required"
+    return "not required" if framework.rank(before["highest"]) < framework.rank(bound) else "inconclusive"
+
+
+def check_release(card: Mapping[str, Any], framework: Framework) -> list[dict[str, Any]]:
     """The declared conditions of release, each allowed, not allowed or inconclusive by the interval."""
-    rows = yaml.safe_load(text or read_package_file("frameworks", "indicators.yaml"))["release"]
+    rows = framework.release or yaml.safe_load(read_package_file("frameworks", "indicators.yaml"))["release"]
     checked = []
     for row in rows:
         group = find_groups(card, row["evaluation"], row["measure"]).get(row["arm"])

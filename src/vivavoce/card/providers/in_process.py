@@ -18,7 +18,7 @@ from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from vivavoce.card.providers.answering import fail, make_output, read_request
-from vivavoce.content import Audio, Image, Message
+from vivavoce.content import Audio, Image, Message, Text
 from vivavoce.errors import CheckpointError, VivaError
 from vivavoce.omni.engine_protocol import AnswerRequest
 
@@ -64,7 +64,8 @@ class InProcessAPI(ModelAPI):
         audio = sounds[0] if sounds else None
         return make_output(
             self.model_name,
-            message.text,
+            # not `message.text`, which counts the words of the sound beside those of the text: they are the same words
+            " ".join(part.text for part in message.parts_of(Text)),
             audio,
             request=request,
             metadata={"generate_s": round(time.monotonic() - started, 4)},

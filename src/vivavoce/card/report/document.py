@@ -65,11 +65,12 @@ def build_document(folder: Path, options: ReportOptions | None = None) -> dict[s
     }
     results = load_human_results(folder)
     chosen = load_framework(options.framework)
+    frameworks = [chosen, *(load_framework(name) for name in list_frameworks() if name != chosen.id)]
     scorecards = [
-        assess(card, load_framework(name), before=others.get("before"), evidence=list_evidence(results, name))
-        for name in [chosen.id, *(name for name in list_frameworks() if name != chosen.id)]
+        assess(card, framework, before=others.get("before"), evidence=list_evidence(results, framework.id))
+        for framework in frameworks
     ]
-    conditions = check_release(card)
+    conditions = check_release(card, chosen)
     return {
         "title": options.title or f"System card of {card['model']}",
         "card": card,
