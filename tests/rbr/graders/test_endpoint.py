@@ -89,10 +89,15 @@ class FakeServer(BaseHTTPRequestHandler):
     """Answers chat completions with fixed log-probabilities and usage."""
 
     seen: list[dict[str, Any]] = []  # noqa: RUF012
+    errors: list[int] = []  # noqa: RUF012
+    """HTTP errors to give first."""
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         type(self).seen.append(body)
+        if type(self).errors:
+            self.refuse(type(self).errors.pop(0))
+            return
         tops = [
             {"token": "No", "logprob": math.log(0.9), "bytes": None},
             {"token": "Yes", "logprob": math.log(0.1), "bytes": None},
@@ -106,6 +111,14 @@ class FakeServer(BaseHTTPRequestHandler):
         }  # fmt: skip
         data = json.dumps(reply).encode()
         self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def refuse(self, status: int) -> None:
+        data = json.dumps({"error": {"message": "scripted"}}).encode()
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
@@ -136,3 +149,37 @@ def test_an_openai_compatible_server_grades_over_a_real_socket(address: str) -> 
     shared = min(len(prompts[0]), len(prompts[1])) // 2
     assert prompts[0][:shared] == prompts[1][:shared]
     assert FakeServer.seen[-1]["top_logprobs"] == 20
+
+
+def grade_over_socket(address: str, **config: Any) -> tuple[Grade, EndpointGrader]:
+    settings = EndpointConfig(
+        model="openai-api/local/fake", base_url=address, api_key="none", retry_wait_s=0.01, **config
+    )
+    grader = EndpointGrader(settings, RULES.propositions)
+    return grade_all_now(grader, [REQUEST])[0]["apology"], grader
+
+
+def test_failures_that_may_pass_are_tried_again_and_counted(address: str) -> None:
+    FakeServer.errors[:] = [503, 429]
+    found, grader = grade_over_socket(address)
+    assert isinstance(found, Graded)
+    assert (grader.usage.num_retries, grader.usage.num_calls, grader.usage.num_ungraded) == (2, 1, 0)
+
+
+def test_retries_are_bounded_and_their_last_failure_is_named(address: str) -> None:
+    FakeServer.errors[:] = [503] * 9
+    found, grader = grade_over_socket(address, max_retries=2)
+    assert isinstance(found, Ungraded)
+    assert found.reason == "endpoint"
+    assert "scripted" in found.detail
+    assert grader.usage.num_retries == 2
+    assert len(FakeServer.errors) == 6
+    FakeServer.errors.clear()
+
+
+def test_a_refused_request_is_not_tried_again_and_its_text_stays_out_of_the_reason(address: str) -> None:
+    FakeServer.errors[:] = [400]
+    found, grader = grade_over_socket(address)
+    assert isinstance(found, Ungraded)
+    assert grader.usage.num_retries == 0
+    assert REQUEST.item.completion not in found.detail

@@ -46,6 +46,9 @@ class EndpointConfig:
     timeout_s: int = 60
     """Longest time for one call, retries included."""
     max_retries: int = 3
+    """Times that one call is tried again after a failure that may pass."""
+    retry_wait_s: float = 2.0
+    """Before the first retry; doubles each time, up to 30 s."""
     max_connections: int = 16
     input_price: float = 0.0
     """Price of a million input tokens, for the accounting."""
@@ -105,14 +108,14 @@ class EndpointGrader:
         except TimeoutError:
             return Ungraded("timeout", f"{name}: no answer within {self.config.timeout_s} s")
         except Exception as error:  # a boundary: providers raise what they like, and one call must not end the rest
-            return Ungraded("endpoint", f"{name}: {type(error).__name__}: {str(error)[:200]}")
+            return Ungraded("endpoint", f"{name}: {_say(error)}")
 
     async def _call(self, text: str, config: GenerateConfig) -> ModelOutput:
         from inspect_ai.model import ChatMessageUser
 
         messages: list[ChatMessage] = [ChatMessageUser(content=text)]
         async with asyncio.timeout(self.config.timeout_s):
-            output = await self._model.generate(messages, config=config)
+            output = await self._generate(messages, config)
         self.usage.num_calls += 1
         if output.usage is not None:
             cost = (
@@ -131,6 +134,18 @@ class EndpointGrader:
             raise EndpointError(output.error)
         return output
 
+    async def _generate(self, messages: list[ChatMessage], config: GenerateConfig) -> ModelOutput:
+        """One answer. Retries are ours and not inspect_ai's, so that they can be counted."""
+        for num_before in range(self.config.max_retries):
+            try:
+                return await self._model.generate(messages, config=config)
+            except Exception as error:
+                if not self._model.should_retry(_find_cause(error)):
+                    raise
+            self.usage.num_retries += 1
+            await asyncio.sleep(min(self.config.retry_wait_s * 2**num_before, 30.0))
+        return await self._model.generate(messages, config=config)
+
     def _one_token(self) -> GenerateConfig:
         from inspect_ai.model import GenerateConfig
 
@@ -146,15 +161,32 @@ def _open_model(config: EndpointConfig) -> Model:
     from inspect_ai.model import GenerateConfig, get_model
 
     limits = GenerateConfig(
-        max_retries=config.max_retries,
+        max_retries=0,
         timeout=config.timeout_s,
         attempt_timeout=config.timeout_s,
         max_connections=config.max_connections,
     )
     try:
-        return get_model(config.model, config=limits, base_url=config.base_url, api_key=config.api_key, memoize=False)
+        model = get_model(config.model, config=limits, base_url=config.base_url, api_key=config.api_key, memoize=False)
     except Exception as error:  # a boundary: providers raise many kinds when a key or package is missing
         raise EndpointError(f"cannot open {config.model}: {' '.join(str(error).split())[:300]}") from error
+    client = getattr(model.api, "client", None)
+    if hasattr(client, "max_retries"):  # the clients of openai and anthropic would try again by themselves, uncounted
+        client.max_retries = 0
+    return model
+
+
+def _find_cause(error: Exception) -> BaseException:
+    """What the provider raised, out of the wrapper of a client that has used up its own tries."""
+    last = getattr(error, "last_attempt", None)
+    return last.exception() or error if last is not None else error
+
+
+def _say(error: Exception) -> str:
+    """The provider's words alone: inspect_ai's message begins with the whole request, graded text included."""
+    cause = _find_cause(error)
+    message = getattr(cause, "provider_message", None) or str(cause)
+    return f"{type(cause).__name__}: {' '.join(message.split())[:200]}"
 
 
 def _read_top_tokens(output: ModelOutput) -> list[tuple[str, float]] | None:
