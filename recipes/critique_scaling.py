@@ -1,9 +1,12 @@
 """Critique quality, refinement gain and GDC gaps against validation loss, at five sizes from 0.09 M to 135 M parameters.
 
 command    python recipes/critique_scaling.py --out runs/critique-scaling
-           (a smoke run: --sizes 2xs xs --num-examples 640 --num-problems 60 --num-items 6 --num-critiques 2)
-hardware   a GPU for the last two sizes; the first three train on CPU
-time       not measured at full size
+           (a smoke run of four sizes: --sizes 2xs xs s m --num-examples 256 --num-problems 30 --num-items 3 --num-critiques 2
+           --batch-examples 32; about 105 s of one core, and no measure is defined yet, as nothing is in form)
+hardware   a GPU for smollm2-135m-instruct; the first four train on CPU
+time       not measured at full size. Training, estimated from 0.31 s a step of xs (recipes/critique_nano.py) and parameters:
+           3,125 steps are 6 minutes of one core for 2xs, 16 for xs, 1 hour for s, 4 hours for m; measuring comes on top.
+           A run that is stopped goes on at the size it was in
 expected   no numbers yet: no full run has been made (docs/critique.md). Seen in the paper: larger models' critiques are
            more often helpful, small models gain nothing from refinement, the CD gap shows no clear trend.
 """

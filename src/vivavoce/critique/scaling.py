@@ -183,9 +183,12 @@ def draw(points: Sequence[Mapping[str, Any]], path: Path) -> None:
     chart = alt.layer(
         start.mark_line(color="#1f4e79").encode(y=alt.Y("value:Q", title=None)),
         start.mark_rule(color="#1f4e79").encode(y="low:Q", y2="high:Q"),
-        start.mark_point(filled=True, color="#1f4e79", size=50).encode(y="value:Q", tooltip=["size:N", "value:Q"]),
+        start.mark_point(filled=True, color="#1f4e79", size=50).encode(y="value:Q"),
+        start.mark_text(dx=6, dy=-7, align="left", fontSize=8).encode(y="value:Q", text="size:N"),
         data=alt.Data(values=rows),
     ).properties(width=180, height=130)
-    facets = chart.facet(facet=alt.Facet("measure:N", title=None), columns=4).resolve_scale(y="independent")
+    # in the order of `list_curve`: critiques and refinement first, the gaps by task after them
+    order = list(dict.fromkeys(row["measure"] for row in rows))
+    facets = chart.facet(facet=alt.Facet("measure:N", title=None, sort=order), columns=3).resolve_scale(y="independent")
     path.parent.mkdir(parents=True, exist_ok=True)
     facets.save(str(path))

@@ -171,7 +171,9 @@ def _open_model(config: EndpointConfig) -> Model:
     except Exception as error:  # a boundary: providers raise many kinds when a key or package is missing
         raise EndpointError(f"cannot open {config.model}: {' '.join(str(error).split())[:300]}") from error
     client = getattr(model.api, "client", None)
-    if hasattr(client, "max_retries"):  # the clients of openai and anthropic would try again by themselves, uncounted
+    if client is not None and hasattr(
+        client, "max_retries"
+    ):  # the clients of openai and anthropic would try again by themselves, uncounted
         client.max_retries = 0
     return model
 
