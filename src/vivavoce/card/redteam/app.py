@@ -15,7 +15,7 @@ from typing import Any
 
 import jinja2
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from inspect_ai.model import (
     ChatMessage,
     ChatMessageAssistant,
@@ -37,6 +37,19 @@ from vivavoce.media import read_audio
 
 MAX_BODY_BYTES = 8_000_000
 MAX_SOUND_S = 60.0
+FILES = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "recorder.js": "text/javascript",
+    "capture.js": "text/javascript",
+}
+PAGE_HEADERS = {
+    # sounds come as data, from this very answer; nothing is loaded from or sent to anywhere else
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "media-src data:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
 ALLOWED_HOSTS = ("127.0.0.1", "localhost", "[::1]", "testserver")
 
 
@@ -78,7 +91,7 @@ def make_app(config: RedTeamConfig, model: Model | None = None) -> FastAPI:
     """The application. `model` stands in for the configured one in tests."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     store = MediaStore(config.folder / "media")
-    page = jinja2.Environment(autoescape=True).from_string(_read_page())
+    page = jinja2.Environment(autoescape=True).from_string(_read_file("page.html"))
     loaded: list[Model] = [model] if model else []
 
     def model_once() -> Model:
@@ -99,12 +112,19 @@ def make_app(config: RedTeamConfig, model: Model | None = None) -> FastAPI:
             )
         return await call_next(request)
 
-    @app.get("/", response_class=HTMLResponse)
-    async def show() -> str:
-        return page.render(
+    @app.get("/")
+    async def show() -> HTMLResponse:
+        text = page.render(
             model=config.model, categories=CATEGORIES, phases=PHASES, severities=SEVERITIES,
             count=len(read_findings(config.folder)),
         )  # fmt: skip
+        return HTMLResponse(text, headers=PAGE_HEADERS)
+
+    @app.get("/web/{name}")
+    async def load(name: str) -> Response:
+        if name not in FILES:
+            raise HTTPException(404, f"there is no {name}")
+        return Response(_read_file(name), media_type=FILES[name], headers={"X-Content-Type-Options": "nosniff"})
 
     @app.post("/ask")
     async def ask(body: Ask) -> dict[str, Any]:
@@ -136,8 +156,8 @@ def make_app(config: RedTeamConfig, model: Model | None = None) -> FastAPI:
     return app
 
 
-def _read_page() -> str:
-    return resources.files("vivavoce.card.redteam").joinpath("page.html").read_text(encoding="utf-8")
+def _read_file(name: str) -> str:
+    return resources.files("vivavoce.card.redteam").joinpath("web", name).read_text(encoding="utf-8")
 
 
 def _make_messages(body: Ask, store: MediaStore) -> tuple[list[ChatMessage], str]:
