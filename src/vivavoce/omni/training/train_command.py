@@ -87,7 +87,7 @@ def train(
         optimizer: muon for one process, adamw for any number.
         rate: peak learning rate of matrices; tables learn a third faster.
         mix: `all`, or groups of the curriculum with weights: `live=2,writing=1`.
-        seed: of weights, examples and noise.
+        seed: of weights, examples and noise; a cycle with the seed of the last one sees its examples again.
         threads: CPU threads; 0 leaves PyTorch's choice.
         resume: go on with a run that was stopped.
     """
