@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -12,12 +14,15 @@ from vivavoce.serve.guards.evaluation import (
     read_labelled,
     score,
     score_text_guard,
-    score_voice_guard,
 )
 from vivavoce.serve.guards.findings import Finding
+from vivavoce.serve.guards.linear import read_linear_guard
+from vivavoce.serve.guards.linear_training import fit, fit_with_threshold
+from vivavoce.serve.guards.moderation import EitherGuard, load_moderation
 from vivavoce.serve.guards.session_guards import GuardSet
 from vivavoce.serve.guards.text_rules import load_rule_guard, load_text_guard, read_rules
 from vivavoce.serve.guards.voice import UtteranceVoice, VoiceGuardSettings, make_reference
+from vivavoce.serve.guards.voice_calibration import Looks, Recording, choose_threshold, divide, look, score_looks
 from vivavoce.serve.scripted_engine import OTHER_HZ, PRESET_HZ, make_tone
 from vivavoce.serve.session_state import State
 
@@ -137,13 +142,92 @@ def test_a_score_is_worked_out_by_hand():
     assert counted.to_json()["prevalence"] == 0.6
 
 
+def looks(voice, is_other, *cosines):
+    return Looks(voice, is_other, cosines, tuple(19_200 + 9_600 * idx for idx in range(len(cosines))))
+
+
 def test_the_voice_guard_is_scored_on_what_it_would_cut():
-    recordings = [(make_tone(PRESET_HZ, 0, 48_000), False)] * 3 + [(make_tone(OTHER_HZ, 0, 48_000), True)] * 3
     guards = voice_guards()
-    found = score_voice_guard(guards.voice, guards.voice_settings, recordings)
+    recordings = [Recording(make_tone(PRESET_HZ, 0, 48_000), "own", False)] * 3
+    recordings += [Recording(make_tone(OTHER_HZ, 0, 48_000), "other", True)] * 3
+    seen = [look(guards.voice, guards.voice_settings, recording) for recording in recordings]
+    found = score_looks(seen, guards.voice_settings.threshold)
     assert found.utterances.recall.value == found.utterances.precision.value == 1.0
     assert found.equal_error_rate == 0.0
     assert found.escaped_s == pytest.approx([0.8] * 3)
+
+
+def test_a_threshold_lies_in_the_middle_of_the_widest_gap_that_errs_least():
+    own = [looks("own", False, 0.9, 0.8), looks("own", False, 0.95)]
+    others = [looks("a", True, 0.7, 0.4), looks("b", True, 0.5)]
+    assert choose_threshold([*own, *others]) == pytest.approx(0.65)  # lowest: 0.8, 0.95 against 0.4, 0.5
+    # one of the others is like the preset: missing it errs less than cutting a half of the preset's
+    assert choose_threshold([*own, *others, looks("c", True, 0.85)]) == pytest.approx(0.65)
+    with pytest.raises(DataError, match="needs recordings of the preset and of other voices"):
+        choose_threshold(own)
+
+
+def test_voices_that_a_threshold_is_reported_on_had_no_part_in_choosing_it():
+    own = [looks("own", False, idx / 10) for idx in range(5)]
+    others = [looks(name, True, 0.1) for name in ("a", "b", "c", "a", "b")]
+    chosen, rest = divide([*own, *others])
+    assert [item.voice for item in chosen] == ["own"] * 3 + ["a", "c", "a"]
+    assert [item.voice for item in rest] == ["own"] * 2 + ["b", "b"]
+    with pytest.raises(DataError, match="5 recordings of the preset and 1 other voices"):
+        divide([*own, others[0]])
+
+
+def test_half_the_windows_may_escape_but_the_first_cuts():
+    found = score_looks([looks("own", False, 0.9), looks("a", True, 0.9, 0.3, 0.9, 0.3)], 0.5)
+    assert (found.utterances.recall.value, found.windows.recall.value) == (1.0, 0.5)
+    assert found.escaped_s == [28_800 / 24_000]
+
+
+def test_planted_words_are_found_in_prompts_that_trained_nothing():
+    # harmless words all: the classifier must find what sets the two kinds apart, whatever it is
+    generator = np.random.default_rng(0)
+    filler = ["table", "green", "seven", "monday", "river", "song", "window", "paper", "bread", "cloud"]
+    texts, bad = [], []
+    for idx in range(120):
+        words = [str(word) for word in generator.choice(filler, 6)]
+        bad.append(idx % 3 == 0)
+        texts.append(" ".join([*words, "banana" if bad[-1] else "apple"]))
+    guard = fit_with_threshold(texts[:80], bad[:80], false_positive_rate=0.0, seed=0)
+    found = [guard.judge(text, "input") is not None for text in texts[80:]]
+    assert found == bad[80:]
+    assert guard.judge(texts[0], "output") is None
+    again = fit_with_threshold(texts[:80], bad[:80], false_positive_rate=0.0, seed=0)
+    assert (again.threshold, again.bias) == (guard.threshold, guard.bias)
+    with pytest.raises(DataError, match="need both"):
+        fit_with_threshold(["a", "b"], [True, True], false_positive_rate=0.0, seed=0)
+
+
+def test_weights_come_back_from_their_file_and_others_are_refused(tmp_path):
+    guard = fit(["one banana", "one apple", "two bananas", "two apples"], [True, False, True, False])
+    guard.save(tmp_path / "weights.npz")
+    held = read_linear_guard(tmp_path / "weights.npz")
+    assert held.score("three bananas") == pytest.approx(guard.score("three bananas"), abs=1e-2)
+    (tmp_path / "other.npz").write_bytes(b"no")
+    with pytest.raises(DataError, match=r"other\.npz holds no weights"):
+        read_linear_guard(tmp_path / "other.npz")
+
+
+def test_the_classifier_that_ships_is_small_and_quick_and_lets_plain_talk_through():
+    guard = load_moderation("classifier")
+    assert guard is not None
+    for text in ("hello", "what is the capital of france?", "draw a red ball", "", "how do I bake bread?"):
+        assert guard.judge(text, "input") is None
+    started_s = time.perf_counter()
+    guard.judge("what is the weather like today? " * 600, "input")
+    assert time.perf_counter() - started_s < 1.0
+    assert load_moderation("off") is None
+
+
+def test_rules_and_classifier_together_find_what_either_finds():
+    both = EitherGuard((NoBananas(), load_rule_guard("identity")))
+    assert both.judge("a banana", "input").category == "banana"
+    assert both.judge("that is tom hanks", "output", "who is speaking?").guard == "identity"
+    assert both.judge("an apple", "input") is None
 
 
 @pytest.mark.parametrize("name", ["moderation", "identity"])

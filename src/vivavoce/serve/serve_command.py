@@ -37,8 +37,8 @@ class Serve:
     """Other sites whose pages may connect, as scheme://host."""
     vad: Literal["silero", "energy"] = "silero"
     """Voice activity: Silero's network, or loudness (for clean synthetic sound)."""
-    moderation: str = "rules"
-    """Judge of transcripts: rules, off, a YAML file of rules, or module:function of your own."""
+    moderation: str = "classifier"
+    """Judge of transcripts: classifier (with the rules), rules, off, a YAML file of rules, or module:function of your own."""
     identity: bool = True
     """Cut answers that name a speaker by the voice."""
     voice_guard: Literal["off", "watch", "hold"] = "watch"

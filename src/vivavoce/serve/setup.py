@@ -8,8 +8,9 @@ from typing import Literal
 from vivavoce.errors import VivaError
 from vivavoce.serve import engines
 from vivavoce.serve.guards.findings import TextGuard
+from vivavoce.serve.guards.moderation import load_moderation
 from vivavoce.serve.guards.session_guards import GuardSet
-from vivavoce.serve.guards.text_rules import load_rule_guard, load_text_guard
+from vivavoce.serve.guards.text_rules import load_rule_guard
 from vivavoce.serve.guards.voice import VoiceGuardSettings, VoiceReference
 from vivavoce.serve.limits import Limits
 from vivavoce.serve.vad import EnergyVad, VoiceActivity, load_silero
@@ -22,7 +23,7 @@ def make_worker(
     slots: int = 4,
     backend: str = "auto",
     vad: Literal["silero", "energy"] = "silero",
-    moderation: str = "rules",
+    moderation: str = "classifier",
     identity: bool = True,
     voice_guard: Literal["off", "watch", "hold"] = "watch",
     limits: Limits | None = None,
@@ -37,10 +38,9 @@ def make_worker(
     if vad == "silero" and model != engines.SCRIPTED:
         make_vad = load_silero()
     texts: list[TextGuard] = []
-    if moderation == "rules":
-        texts.append(load_rule_guard("moderation"))
-    elif moderation != "off":
-        texts.append(load_text_guard(moderation))
+    judge = load_moderation(moderation)
+    if judge is not None:
+        texts.append(judge)
     if identity:
         texts.append(load_rule_guard("identity"))
     reference = None

@@ -1,7 +1,7 @@
-"""How good the guards are: precision, recall and false positives on labelled sets, each with n and interval.
+"""How good the text guards are: precision, recall and false positives on labelled sets, each with n and interval.
 
-Text guards are measured on sentences written for it, half of them harmless neighbours of the harmful half; the voice
-guard on recordings of the preset and of other voices, by window, by utterance and by what escapes before the cut.
+The package's own sentences are written for it, half of them harmless neighbours of the harmful half. The voice guard is
+measured in `voice_calibration`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vivavoce.errors import DataError
 from vivavoce.serve.guards.findings import TextGuard, Where
-from vivavoce.serve.guards.voice import OWN_RATE_HZ, UtteranceVoice, VoiceGuardSettings, VoiceReference
-from vivavoce.stats import Estimate, estimate_proportion, find_equal_error
-
-STEP_SAMPLES = 1920
+from vivavoce.stats import Estimate, estimate_proportion
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,52 +110,3 @@ def score_text_guard(guard: TextGuard, rows: Sequence[Labelled]) -> tuple[Score,
     found = [guard.judge(row.text, row.where, row.question) is not None for row in rows]
     wrong = [row for row, was_found in zip(rows, found) if was_found != row.is_bad]
     return score(found, [row.is_bad for row in rows]), wrong
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceScore:
-    """The voice guard on recordings. escaped_s: deviant speech sent before each cut, watching; None where none was cut."""
-
-    utterances: Score
-    windows: Score
-    equal_error_rate: float
-    equal_error_threshold: float
-    escaped_s: list[float]
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it."""
-        return {
-            "utterances": self.utterances.to_json(),
-            "windows": self.windows.to_json(),
-            "equal_error_rate": self.equal_error_rate,
-            "equal_error_threshold": self.equal_error_threshold,
-            "escaped_p50_s": float(np.median(self.escaped_s)) if self.escaped_s else None,
-            "escaped_max_s": max(self.escaped_s, default=None),
-        }
-
-
-def score_voice_guard(
-    reference: VoiceReference, settings: VoiceGuardSettings, recordings: Sequence[tuple[np.ndarray, bool]]
-) -> VoiceScore:
-    """The voice guard on utterances ([S] float32 at 24 kHz, and whether it is another voice), streamed as they would be."""
-    cosines: list[float] = []
-    labels: list[bool] = []
-    found: list[bool] = []
-    escaped: list[float] = []
-    for samples, is_other in recordings:
-        utterance = UtteranceVoice(settings)
-        cut_at: int | None = None
-        for start in range(0, len(samples), STEP_SAMPLES):
-            window = utterance.add(samples[start : start + STEP_SAMPLES])
-            if window is None:
-                continue
-            cosines.append(reference.compare(window))
-            labels.append(is_other)
-            if cosines[-1] < settings.threshold and cut_at is None:
-                cut_at = start + STEP_SAMPLES
-        found.append(cut_at is not None)
-        if is_other and cut_at is not None:
-            escaped.append(cut_at / OWN_RATE_HZ)
-    error, threshold = find_equal_error([-value for value in cosines], labels)
-    windows = score([value < settings.threshold for value in cosines], labels)
-    return VoiceScore(score(found, [label for _, label in recordings]), windows, error, -threshold, escaped)

@@ -24,8 +24,8 @@ class VoiceGuardSettings:
     """How the voice guard looks. Thresholds are calibrated by `viva eval guards`."""
 
     mode: Literal["watch", "hold"] = "watch"
-    threshold: float = 0.75
-    """Cosine to the preset below which a window is another voice. measured: docs/serve.md, guards."""
+    threshold: float = 0.65
+    """Cosine to the preset below which a window is another voice. measured: docs/serve.md, guards (0.75 cut the preset)."""
     window_s: float = 1.6
     """Chosen: the encoder was trained on 1.6 s."""
     first_window_s: float = 0.8
