@@ -43,6 +43,7 @@ def test_the_report_has_the_same_bytes_from_the_same_logs(good_run: Path, bad_ru
     assert page == render_html(second, good_run)
     assert "early checkpoint" in page
     assert "data:audio/mpeg;base64," in page
+    assert "Read this first:" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "Speaker identification" in render_markdown(first)
 

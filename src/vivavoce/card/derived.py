@@ -119,15 +119,17 @@ def measure_classifier(graded: Sequence[Record]) -> list[Derived]:
         _measure_equal_error(graded),
     ]
     if recall.value is not None and presets:
-        rate = alarms / len(presets)
+        rate = estimate_proportion(alarms, len(presets))
         for share in (0.5, 0.1, 0.01):
-            flagged = recall.value * share + rate * (1 - share)
-            word = f"{recall.value * share / flagged:.3f}" if flagged else "n/a (nothing flagged)"
-            rows.append(
-                Derived(
-                    f"precision if {share:.0%} of clips deviate", None, word, "derived from recall and the rate above"
+            ends = [
+                _find_precision(share, caught_share, alarm_share)
+                for caught_share, alarm_share in (
+                    (recall.value, rate.value), (recall.low, rate.high), (recall.high, rate.low),
                 )
-            )
+            ]  # fmt: skip
+            word = "n/a (nothing flagged)" if ends[0] is None else _say_range(ends)
+            note = "derived: between the worst and the best ends of both intervals above"
+            rows.append(Derived(f"precision if {share:.0%} of clips deviate", None, word, note))
     for voice, group in _group(others, lambda record: record.voice):
         rows.append(
             Derived(
@@ -135,6 +137,17 @@ def measure_classifier(graded: Sequence[Record]) -> list[Derived]:
             )
         )
     return rows
+
+
+def _find_precision(share: float, recall: float | None, rate: float | None) -> float | None:
+    """Precision at a prevalence `share`; None where nothing would be flagged."""
+    flagged = (recall or 0.0) * share + (rate or 0.0) * (1 - share)
+    return (recall or 0.0) * share / flagged if flagged else None
+
+
+def _say_range(ends: Sequence[float | None]) -> str:
+    middle, low, high = ("n/a" if end is None else f"{end:.3f}" for end in ends)
+    return f"{middle} [{low}, {high}]"
 
 
 def _measure_equal_error(graded: Sequence[Record]) -> Derived:

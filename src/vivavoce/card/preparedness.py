@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import yaml
 
+from vivavoce.card.evals import EVALUATIONS
 from vivavoce.card.sources import read_package_file
 from vivavoce.errors import ConfigError, DataError
 
@@ -162,6 +163,7 @@ def read_indicator(framework: Framework, indicator: Indicator, card: Mapping[str
     row: dict[str, Any] = {
         "evaluation": indicator.evaluation,
         "measure": indicator.measure,
+        **find_titles(indicator.evaluation, indicator.measure),
         "from": dict(indicator.from_),
         "why": indicator.why,
         "estimate": None,
@@ -198,6 +200,21 @@ def find_groups(card: Mapping[str, Any], evaluation_id: str, measure_name: str) 
                 if measure["name"] == measure_name:
                     return measure["arms"]
     return {}
+
+
+def find_titles(evaluation_id: str, measure_name: str) -> dict[str, str]:
+    """What readers call an evaluation and its measure.
+
+    Raises: ConfigError if there is no such evaluation or measure.
+    """
+    if evaluation_id not in EVALUATIONS:
+        raise ConfigError(
+            f"indicator or condition names evaluation {evaluation_id!r}; allowed: {', '.join(EVALUATIONS)}"
+        )
+    names = {measure.name: measure.title for measure in EVALUATIONS[evaluation_id].measures}
+    if measure_name not in names:
+        raise ConfigError(f"{evaluation_id} has no measure {measure_name!r}; its measures: {', '.join(names)}")
+    return {"title": EVALUATIONS[evaluation_id].title, "measure_title": names[measure_name]}
 
 
 def assess_category(
@@ -314,7 +331,9 @@ def check_release(card: Mapping[str, Any], framework: Framework) -> list[dict[st
     for row in rows:
         group = find_groups(card, row["evaluation"], row["measure"]).get(row["arm"])
         estimate = group["estimate"] if group else None
-        checked.append({**row, "estimate": estimate, "verdict": _check_bound(estimate, row["at_least"])})
+        verdict = _check_bound(estimate, row["at_least"])
+        titles = find_titles(row["evaluation"], row["measure"])
+        checked.append({**row, **titles, "estimate": estimate, "verdict": verdict})
     return checked
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vivavoce.card.evaluation import ARM_TITLES
 from vivavoce.card.human_results import describe_result, list_evidence, load_human_results
 from vivavoce.card.preparedness import (
     DEFAULT_FRAMEWORK,
@@ -21,6 +22,7 @@ from vivavoce.card.preparedness import (
     load_framework,
 )
 from vivavoce.card.redteam.findings import read_findings, summarise_findings
+from vivavoce.card.report.wording import say_estimate, say_level
 from vivavoce.card.summary import summarise_run
 
 KEY_AREAS = (
@@ -79,6 +81,8 @@ def build_document(folder: Path, options: ReportOptions | None = None) -> dict[s
         "scorecards": scorecards,
         "conditions": conditions,
         "verdict": gate(scorecards[0], conditions),
+        "reasons": list_reasons(scorecards[0], conditions),
+        "warnings": list_warnings(card),
         "human_results": [describe_result(result) for result in results],
         "red_team": summarise_findings(read_findings(folder)),
         "change_log": _read_lines(options.change_log),
@@ -112,6 +116,50 @@ def list_key_areas(card: Mapping[str, Any], early: Mapping[str, Any] | None) -> 
             }
         )
     return rows
+
+
+def list_reasons(score: Mapping[str, Any], conditions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why deployment is not simply allowed: what failed, one by one, then how much is inconclusive."""
+    reasons = []
+    if score["deploy"] == "not allowed":
+        reasons.append(f"{score['framework']['title']}: overall {say_level(score['overall']['after']['level'])}.")
+    reasons += [
+        f"{row['title']}, {row['measure_title'].lower()} in {ARM_TITLES[row['arm']]}: {say_estimate(row['estimate'])}; "
+        f"the bound is {row['at_least']}."
+        for row in conditions
+        if row["verdict"] == "not allowed"
+    ]
+    open_rows = [row["title"] for row in conditions if row["verdict"] == "inconclusive"]
+    if open_rows:
+        reasons.append(
+            f"Inconclusive, because the interval straddles the bound or nothing was measured: {len(open_rows)} "
+            f"of {len(conditions)} conditions of release."
+        )
+    if score["deploy"] == "inconclusive":
+        known = [
+            row["title"] for row in score["categories"] if row["after"]["lowest"] == row["after"]["highest"] is not None
+        ]
+        reasons.append(
+            f"Inconclusive levels: {len(score['categories']) - len(known)} of {len(score['categories'])} categories "
+            f"of {score['framework']['title']}."
+        )
+    return reasons
+
+
+def list_warnings(card: Mapping[str, Any]) -> list[str]:
+    """What would mislead a reader who looks at the first screen only."""
+    warnings = []
+    if card["studio"].get("name") == "tones":
+        warnings.append(
+            "the voices and judges of this run are test doubles that speak in tones; nothing here is about speech."
+        )
+    graded = sum(group["graded"] for _, measure in iterate_measures(card) for group in measure["arms"].values())
+    total = sum(group["total"] for _, measure in iterate_measures(card) for group in measure["arms"].values())
+    if total and graded < 0.9 * total:
+        warnings.append(
+            f"{total - graded} of {total} samples are ungraded; reasons stand beside each number and under Controls."
+        )
+    return warnings
 
 
 def list_limits(card: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,9 @@ def render_markdown(document: Mapping[str, Any]) -> str:
         "",
         f"**Deployment: {document['verdict']}** (an indicator from declared cut-offs; a person decides).",
         "",
+        *[f"- {reason}" for reason in document["reasons"]],
+        *[f"- Read this first: {warning}" for warning in document["warnings"]],
+        "",
         *_write_scorecard(document),
     ]
     for area, title in AREA_TITLES.items():
@@ -68,7 +71,7 @@ def _write_scorecard(document: Mapping[str, Any]) -> list[str]:
         ]
     rows = [
         [
-            f"{row['evaluation']} {row['measure']}, {ARM_TITLES[row['arm']]}",
+            f"{row['title']}: {row['measure_title'].lower()}, {ARM_TITLES[row['arm']]}",
             say_estimate(row["estimate"]),
             f">= {row['at_least']}",
             row["verdict"],

@@ -48,7 +48,10 @@ def _draw(rows: list[dict[str, Any]], title: str, colour: str | None, domain: li
     names = list(dict.fromkeys(row["name"] for row in rows))
     arms = [arm for arm in domain if any(row["arm"] == arm for row in rows)]
     y = alt.Y(
-        "name:N", sort=names, title=None, axis=alt.Axis(labelLimit=330, grid=True, gridColor="#eeeeee", tickSize=0)
+        "name:N",
+        sort=names,
+        title=None,
+        axis=alt.Axis(labelLimit=330, labelPadding=6, grid=True, gridColor="#eeeeee", tickSize=0),
     )
     offset = alt.YOffset("arm:N", sort=arms) if colour and len(arms) > 1 else alt.YOffset()
     scale = alt.Scale(domain=arms, range=[dict(zip(domain, colours))[arm] for arm in arms])
@@ -66,6 +69,8 @@ def _draw(rows: list[dict[str, Any]], title: str, colour: str | None, domain: li
     bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q")
     points = base.mark_point(filled=True, size=42, opacity=1).encode(x=alt.X("value:Q"))
     step = 11 * max(1, len(arms)) + 8
-    chart = (bars + points).properties(width=WIDTH_PIXELS, height=step * len(names))
+    # the page's font may be wider than the one that the margin was measured with
+    margin = {"left": 70, "right": 15, "top": 5, "bottom": 5}
+    chart = (bars + points).properties(width=WIDTH_PIXELS, height=step * len(names), padding=margin)
     chart = chart.configure_view(stroke=None).configure_axis(labelFontSize=11, titleFontSize=11, labelFont="sans-serif")
     return vl_convert.vegalite_to_svg(chart.to_dict())

@@ -20,7 +20,9 @@ def say_estimate(estimate: Mapping[str, Any] | None, unit: str = "") -> str:
         return "not measured"
     if estimate["value"] is None:
         return f"n/a (n={estimate['n']})"
-    interval = f" [{say_number(estimate['ci'][0])}, {say_number(estimate['ci'][1])}]" if estimate["ci"] else ""
+    interval = (
+        f" [{say_number(estimate['ci'][0])}, {say_number(estimate['ci'][1])}]" if estimate["ci"] else " [no interval]"
+    )
     return f"{say_number(estimate['value'], unit)}{interval} (n={estimate['n']})"
 
 
