@@ -44,7 +44,8 @@ class Serve:
     voice_guard: Literal["off", "watch", "hold"] = "watch"
     """Compare speech with the preset voice: cut it once it departs, or send nothing that has not passed."""
     self_check: bool = False
-    """Put one recorded question through the API after start, and print transcript, answer and latency."""
+    """Put one recorded question through the API after start, and print transcript, answer and latency. If that fails the
+    server goes on, and ends with 1."""
     log_level: str = "warning"
     """Logging of the server's own running; it never holds sound or text of talkers."""
 
@@ -77,12 +78,13 @@ def serve(flags: Annotated[Serve, tyro.conf.arg(name="")]) -> int:
     print(f"  talk to it in a browser:  {address}/", flush=True)
     print(f"  or by any OpenAI client:  base_url={address}/v1", flush=True)
     server = Server(worker, config)
+    failures: list[Exception] = []
     if flags.self_check:
-        _check_in_background(address, config.key)
+        _check_in_background(address, config.key, failures)
     server.run(sockets=[listener])
     worker.stop()
     print("stopped", flush=True)
-    return 0
+    return 1 if failures else 0
 
 
 def _read_key(flags: Serve) -> str | None:
@@ -97,7 +99,8 @@ def _read_key(flags: Serve) -> str | None:
     return key
 
 
-def _check_in_background(address: str, key: str | None) -> None:
+def _check_in_background(address: str, key: str | None, failures: list[Exception]) -> None:
+    """Ask once while the server runs; what goes wrong is said, and left in `failures`."""
     import threading
 
     from vivavoce.serve.bench.self_check import check_server
@@ -106,6 +109,7 @@ def _check_in_background(address: str, key: str | None) -> None:
         try:
             print(check_server(address, key), flush=True)
         except Exception as error:
+            failures.append(error)
             print(f"self-check failed: {error}", file=sys.stderr, flush=True)
 
     threading.Thread(target=check, name="self-check", daemon=True).start()

@@ -33,6 +33,6 @@ async def _check(address: str, key: str | None) -> str:
     return (
         f"self-check: asked   {question.text or question.name}\n"
         f"            heard   {turn.transcript or '(nothing)'}\n"
-        f"            said    {turn.answer.strip()}\n"
+        f"            said    {turn.answer.strip() or '(sound without words)'}\n"
         f"            wait    {wait} from the end of the question to the first audible sample"
     )
