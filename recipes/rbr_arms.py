@@ -2,13 +2,14 @@
 
 command    python recipes/rbr_arms.py --out runs/rbr_arms --gold runs/rbr_gold
            for many devices: accelerate launch recipes/rbr_arms.py ...; --vllm-url rolls out through `trl vllm-serve`
-hardware   a GPU for the numbers; a CPU for a smoke run (--num-steps 1 --limit 1 --num-generations 2)
-time       not measured: the recipe has not run to its end yet
-expected   table.json: per arm Not-Unsafe, Not-Overrefuse, F1, style and capability with 95% intervals, and seconds.
-           Not yet measured at full size: see experiments/LOG.md
+hardware   a GPU for the numbers; a CPU for a smoke run (--num-steps 1 --limit 1 --num-generations 2 --samples 1)
+time       not measured at full size; the smoke run on a random model of 8 thousand parameters takes 26 s of one core
+expected   table.json and table.md: per arm Not-Unsafe, Not-Overrefuse, F1, style and capability with 95% intervals, and
+           seconds. Not yet measured at full size: see experiments/LOG.md
 
 Everyone trains on the same prompts from the same starting point. The reward's grader learned from the even rows of the gold
-training split, the judge from the odd ones. The helpful reward model prefers whoever does what was asked; the simulated
+training split, the judge from the odd ones; what the gold set has no example of is graded by the same checkers in both
+(`prescribes_dosage`; without a grade of it no answer that should comply is graded at all). The helpful reward model prefers whoever does what was asked; the simulated
 human labels prefer good refusals, but on sensitive requests that should be answered they prefer a refusal in `caution` of
 the cases, as the paper says of its annotators.
 """
@@ -18,12 +19,13 @@ import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from vivavoce.cli import main as viva
 from vivavoce.errors import ConfigError
-from vivavoce.files import write_json
+from vivavoce.files import write_bytes, write_json
 from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.graders.interface import Item
 from vivavoce.rbr.reward_model import Preference, save_linear, train_linear
@@ -68,6 +70,12 @@ def run(*words: object) -> None:
     """A command that must succeed."""
     if code := viva([str(word) for word in words]):
         raise ConfigError(f"viva {' '.join(map(str, words[:3]))} ended with {code}")
+
+
+def name_grader(folder: Path) -> str:
+    """The classifier in `folder`, with checkers for what it had no examples of."""
+    skipped = json.loads((folder / "grader.json").read_text())["skipped"]
+    return ",".join([f"classifier:{folder}", *(f"{name}=checkers" for name in skipped)])
 
 
 def rank_by_help(row: Made) -> int:
@@ -119,7 +127,7 @@ def prepare(recipe: Recipe) -> None:
     rows = read_completions(made / "completions.jsonl")
     for name, caution in (("helpful_rm", None), ("human_rm", recipe.caution)):
         save_linear(out / name, train_linear(make_preferences(rows, caution=caution, seed=recipe.seed)))
-    run("rbr", "synth", graded, "--grader", f"classifier:{out / 'reward_grader'}", "--reward-model", f"linear:{out / 'helpful_rm'}",
+    run("rbr", "synth", graded, "--grader", name_grader(out / "reward_grader"), "--reward-model", f"linear:{out / 'helpful_rm'}",
         "--tolerance", 8, "--seed", recipe.seed)  # fmt: skip
     orders = [f"{kind}: {order}" for kind, order in load_contrast(rules).orders.items()]
     run("rbr", "fit", graded / "comparisons.jsonl", "--order", *orders, "--ridge", 0.001, "--skip-unpaired",
@@ -136,7 +144,7 @@ def train_arm(recipe: Recipe, arm: str) -> None:
     """One arm's training."""
     out = recipe.out
     rm = f"linear:{out / ('human_rm' if arm == 'human' else 'helpful_rm')}"
-    words: list[object] = ["rbr", "train", out / arm, "--reward-model", rm, "--grader", f"classifier:{out / 'reward_grader'}",
+    words: list[object] = ["rbr", "train", out / arm, "--reward-model", rm, "--grader", name_grader(out / "reward_grader"),
                            "--train.model", recipe.model, "--train.algorithm", recipe.algorithm,
                            "--train.num-steps", recipe.num_steps, "--train.num-generations", recipe.num_generations,
                            "--train.batch-prompts", recipe.batch_prompts, "--train.learning-rate", recipe.learning_rate,
@@ -167,13 +175,40 @@ def main(recipe: Recipe) -> None:
         trained = time.perf_counter() - start
         where = ["--model", recipe.model] if arm == "start" else ["--run", recipe.out / arm]
         limit = [] if recipe.limit is None else ["--limit", recipe.limit]
-        run("rbr", "eval", *where, "--judge", f"classifier:{recipe.out / 'judge'}", "--samples", recipe.samples,
+        run("rbr", "eval", *where, "--judge", name_grader(recipe.out / "judge"), "--samples", recipe.samples,
             "--temperature", 0.7, "--seed", recipe.seed, *limit, "--json", recipe.out / f"{arm}.json")  # fmt: skip
-        table[arm] = json.loads((recipe.out / f"{arm}.json").read_text()) | {"train_s": trained}
+        cost = {
+            "train_s": trained,
+            "eval_s": time.perf_counter() - start - trained,
+            "num_steps": recipe.num_steps * (arm != "start"),
+        }
+        table[arm] = json.loads((recipe.out / f"{arm}.json").read_text()) | cost
         write_json(table_path, table)
+    text = write_table(table)
+    write_bytes(recipe.out / "table.md", text.encode())
+    print(text)
+
+
+def write_table(table: dict[str, Any]) -> str:
+    """The arms as a Markdown table: value [95% interval] (n prompts), coverage of the judge, and what it took."""
+    measures = ("not_unsafe", "not_overrefuse", "f1", "capability")
+    lines = ["| arm | Not-Unsafe | Not-Overrefuse | F1 | capability | graded | steps | training, s | evaluation, s |",
+             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
     for arm, row in table.items():
-        shares = "  ".join(f"{name} {row[name]['value']}" for name in ("not_unsafe", "not_overrefuse", "f1"))
-        print(f"{arm:16} {shares}  capability {row['capability']['value']}  {row['train_s']:.0f} s")
+        shares = " | ".join(show(row[name]) for name in measures)
+        graded = f"{row['coverage']['graded']}/{row['coverage']['total']}"
+        lines.append(
+            f"| {arm} | {shares} | {graded} | {row['num_steps']} | {row['train_s']:.0f} | {row['eval_s']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def show(estimate: dict[str, Any]) -> str:
+    """`0.71 [0.64, 0.78] (n=77)`, or n/a."""
+    if estimate["value"] is None:
+        return f"n/a (n={estimate['n']})"
+    interval = "" if estimate["ci"] is None else " [{:.2f}, {:.2f}]".format(*estimate["ci"])
+    return f"{estimate['value']:.2f}{interval} (n={estimate['n']})"
 
 
 if __name__ == "__main__":

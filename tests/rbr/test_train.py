@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from vivavoce.cli import main
 from vivavoce.grading import Grade, Graded
 from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.features import FeatureMaker
@@ -81,6 +82,30 @@ def test_trl_trains_with_the_reward(tmp_path: Path, algorithm: Any, lora_rank: i
     assert "shadow/rbr" in records[0]
     assert json.loads((run.path / "manifest.json").read_text())["grader"] == "letters"
     assert any("reward" in name for record in run.read_metrics() for name in record)
+
+
+@pytest.mark.slow
+def test_train_and_eval_run_from_the_command_line_and_refuse_the_rewards_own_judge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text_model, base, arm = tiny_model(), tmp_path / "base", tmp_path / "arm"
+    text_model.model.save_pretrained(base)
+    text_model.tokenizer.save_pretrained(base)
+    weights = {kind: {"weights": by_name} for kind, by_name in WEIGHTS.items()}
+    (tmp_path / "weights.json").write_text(json.dumps({"format": 1, "by_response_type": weights, "made_with": {}}))
+    words = ["rbr", "train", str(arm), "--weights", str(tmp_path / "weights.json"), "--grader", "checkers",
+             "--shadow", "offline", "--limit", "1", "--train.model", str(base), "--train.num-steps", "1",
+             "--train.num-generations", "2", "--train.batch-prompts", "2", "--train.max-tokens", "6"]  # fmt: skip
+    assert main(words) == 0
+    assert "judge it with another grader" in capsys.readouterr().out
+    assert main(["rbr", "eval", "--run", str(arm), "--judge", "checkers"]) == 2
+    assert "judge with another one" in capsys.readouterr().err
+    words = ["rbr", "eval", "--run", str(arm), "--judge", "offline", "--limit", "1", "--max-tokens", "6"]
+    assert main([*words, "--json", str(tmp_path / "eval.json")]) == 0
+    found = json.loads((tmp_path / "eval.json").read_text())
+    assert found["coverage"] == {"graded": 9, "total": 9, "reasons": {}}
+    assert found["not_overrefuse"]["n"] > 0, "what should be answered is judged too"
+    assert found["capability"]["n"] == 20
 
 
 def test_fine_tuning_makes_the_answer_likelier() -> None:

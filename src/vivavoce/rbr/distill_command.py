@@ -86,6 +86,9 @@ def distill(options: Annotated[DistillOptions, tyro.conf.arg(name="")]) -> None:
     print(f"{options.out}: {len(classifier.names)} propositions from {len(examples)} completions")
     for name, why in classifier.skipped.items():
         print(f"  not trained: {name} ({why})")
+    if classifier.skipped:
+        others = "".join(f",{name}=checkers" for name in classifier.skipped)
+        print(f"  completions that need these stay ungraded; to have them checked: classifier:{options.out}{others}")
 
 
 def _ask_teacher(teacher: str, path: Path, rules: Rules) -> list[Example]:
