@@ -30,7 +30,7 @@ from vivavoce.omni.layout import MEL_FLOOR, make_quiet, mix_mel
 from vivavoce.omni.stem import Stem
 from vivavoce.omni.training.batches import load_batches
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample, step_generator
-from vivavoce.omni.training.noise import draw_floor, draw_gain
+from vivavoce.omni.training.noise import change_voice, draw_floor, draw_gain, draw_voice_change
 from vivavoce.omni.vocabulary import Vocabulary
 from vivavoce.run import Run
 
@@ -89,7 +89,7 @@ class EarBatch(NamedTuple):
 
 class Utterances(Dataset[EarBatch]):
     """`self[step]` is that step's batch: every take of every recording once an epoch, in an order by seed, with room
-    noise and gain drawn anew."""
+    noise, gain and voice drawn anew."""
 
     def __init__(self, shards: Sequence[Shards], vocabulary: Vocabulary, size: int, *, seed: int) -> None:
         self.shards, self.vocabulary, self.size, self.seed = list(shards), vocabulary, size, seed
@@ -144,7 +144,7 @@ def place_on_clock(mel: np.ndarray, generator: np.random.Generator | None = None
         mix_mel(track, mel, lead)
     else:
         track = make_quiet(num_frames, draw_floor(generator), generator)
-        mix_mel(track, mel + draw_gain(generator), lead)
+        mix_mel(track, change_voice(mel, draw_voice_change(generator)) + draw_gain(generator), lead)
     return track
 
 

@@ -35,7 +35,7 @@ from vivavoce.omni.layout import (
     without_sound,
 )
 from vivavoce.omni.steps import SPEAK, StepRow, Steps
-from vivavoce.omni.training.noise import draw_floor, draw_gain
+from vivavoce.omni.training.noise import VoiceChange, change_voice, draw_floor, draw_gain, draw_voice_change
 
 MEL_HZ = 100.0
 TRIM_MARGIN_S = 0.05
@@ -168,7 +168,7 @@ class RowMaker:
         is_heard = any(isinstance(item.event, UserSpan) for item in schedule)
         sound = make_quiet(num_steps * MEL_FRAMES_PER_STEP, draw_floor(generator), generator) if is_heard else None
         track = LiveTrack(sound, num_steps, self.writer.config.num_books)
-        gain = draw_gain(generator)
+        gain, voice = draw_gain(generator), draw_voice_change(generator)
         for item in schedule:
             start_s = item.start_s + lead_s
             if isinstance(item.event, Insert):
@@ -177,7 +177,7 @@ class RowMaker:
             elif isinstance(item.event, OwnSpan):
                 self._place_own(track, item, lead_s)
             else:
-                self._place_user(track, item.event, start_s, gain)
+                self._place_user(track, item.event, start_s, gain, voice)
         return track
 
     def _place_own(self, track: LiveTrack, item: Scheduled, lead_s: float) -> None:
@@ -189,11 +189,12 @@ class RowMaker:
         text = item.event.speech.text
         track.speak(start, self.writer.vocabulary.encode(text), self.sounds.own_codes(item.event.speech), stop=stop)
 
-    def _place_user(self, track: LiveTrack, span: UserSpan, start_s: float, gain: float) -> None:
+    def _place_user(self, track: LiveTrack, span: UserSpan, start_s: float, gain: float, voice: VoiceChange) -> None:
         mel = self.sounds.user_mel(span.what)
         first_frame = round(start_s * MEL_HZ)
         assert track.mel is not None
-        mix_mel(track.mel, mel + gain, first_frame)
+        heard = change_voice(mel, voice) if isinstance(span.what, Speech) else mel
+        mix_mel(track.mel, heard + gain, first_frame)
         if isinstance(span.what, Speech):
             ids = self.writer.vocabulary.encode(span.what.text)
             track.hear(self._place_transcript(span.what, ids, mel, first_frame), ids)
