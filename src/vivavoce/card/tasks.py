@@ -177,21 +177,33 @@ def define_task(evaluation: Evaluation) -> Callable[..., Task]:
     def run(
         data: str | None = None,
         preset: str = "quick",
-        arms: str = "",
-        voices: str = "",
+        arms: str | list[str] = "",
+        voices: str | list[str] = "",
         studio: str = "auto",
         seed: int = 0,
         limit: int | None = None,
         rbr: str = DEFAULT_GRADER,
     ) -> Task:
         options = TaskOptions(
-            data=data, preset=preset, arms=arms, voices=str(voices), studio=studio, seed=seed, limit=limit, rbr=rbr
+            data=data,
+            preset=preset,
+            arms=_join(arms),
+            voices=_join(voices),
+            studio=studio,
+            seed=seed,
+            limit=limit,
+            rbr=rbr,
         )
         return build_task(evaluation, options)
 
     run.__name__ = run.__qualname__ = evaluation.id
     run.__doc__ = f"{evaluation.title}. {evaluation.question}"
     return task(name=evaluation.id)(run)
+
+
+def _join(names: str | list[str]) -> str:
+    """Inspect's command line reads `-T arms=text,audio` as a list, and one name as a text."""
+    return ",".join(map(str, names)) if isinstance(names, list) else str(names)
 
 
 TASKS = {name: define_task(evaluation) for name, evaluation in EVALUATIONS.items()}
