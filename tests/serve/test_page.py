@@ -81,7 +81,7 @@ def test_a_spoken_question_is_heard_and_its_answer_can_be_read(page):
     answers(page).first.wait_for(timeout=15_000)
     assert re.match(r"I heard [3-6] words\.", answers(page).first.inner_text())
     expect(page.locator(".turn.user p").first).to_contain_text("la la", timeout=5_000)
-    assert re.fullmatch(r"\d+ ms", page.locator(".turn.assistant .note").first.inner_text())
+    assert re.fullmatch(r"waited \d+ ms", page.locator(".turn.assistant .note").first.inner_text())
     expect(page.locator("#mic-state")).to_contain_text("it is quiet", timeout=8_000)
     page.get_by_role("button", name="Close the microphone").click()
     assert "Press Talk" in page.locator("#mic-state").inner_text()
@@ -92,7 +92,7 @@ def test_a_typed_message_is_answered_and_a_drawing_is_shown(page):
     page.keyboard.press("Enter")
     answers(page).first.wait_for(timeout=10_000)
     assert "You wrote: draw a red ball" in answers(page).first.inner_text()
-    picture = page.get_by_alt_text("A picture the model drew")
+    picture = page.get_by_alt_text("A picture the model drew, asked: draw a red ball")
     assert picture.evaluate("image => image.naturalWidth") == 64
 
 

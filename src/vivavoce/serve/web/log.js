@@ -11,6 +11,8 @@ export class Log {
     if (known) return known;
     const element = document.createElement("li");
     element.className = `turn ${role} live`;
+    // a screen reader hears an entry once it is whole, not each piece of a word
+    element.setAttribute("aria-busy", "true");
     element.dataset.role = role;
     const who = document.createElement("div");
     who.className = "who";
@@ -32,13 +34,15 @@ export class Log {
   setText(itemId, role, text) {
     const { element, text: paragraph } = this.entry(itemId, role);
     paragraph.textContent = text || (role === "user" ? "(sound without words)" : "");
-    element.classList.remove("live");
+    this.#settle(element);
     this.#follow();
   }
 
   setNote(itemId, role, note) { this.entry(itemId, role).note.textContent = note; }
 
-  finish(itemId) { this.#entries.get(itemId)?.element.classList.remove("live"); }
+  finish(itemId) { const entry = this.#entries.get(itemId); if (entry) this.#settle(entry.element); }
+
+  #settle(element) { element.classList.remove("live"); element.removeAttribute("aria-busy"); }
 
   remove(itemId) { this.#entries.get(itemId)?.element.remove(); this.#entries.delete(itemId); }
 
@@ -49,10 +53,13 @@ export class Log {
     if (isFilm) { picture.controls = true; picture.setAttribute("aria-label", label); } else { picture.alt = label; }
     picture.classList.toggle("drawn", isDrawn);
     entry.element.append(picture);
-    entry.element.classList.remove("live");
+    this.#settle(entry.element);
     if (!entry.text.textContent) entry.text.hidden = true;
     this.#follow();
   }
+
+  /** What the user last said or wrote. */
+  get lastRequest() { return [...this.#list.querySelectorAll(".turn.user p")].at(-1)?.textContent.trim() ?? ""; }
 
   notice(text) {
     const element = document.createElement("li");

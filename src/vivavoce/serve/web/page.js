@@ -94,7 +94,7 @@ const handlers = {
   "response.output_text.delta": ({ item_id, delta }) => log.addText(item_id, "assistant", delta),
   "response.output_audio.done": ({ item_id }) => player.finish(item_id),
   "response.content_part.done": ({ item_id, part }) => {
-    if (part.type === "image") log.addPicture(item_id, "assistant", part.image_url, { isDrawn: true, label: "A picture the model drew" });
+    if (part.type === "image") log.addPicture(item_id, "assistant", part.image_url, { isDrawn: true, label: `A picture the model drew, asked: ${log.lastRequest}` });
   },
   "response.done": ({ response }) => {
     responseId = null;
@@ -129,7 +129,7 @@ function noteWait(itemId, buffer) {
   const waitMs = Math.round(performance.now() - lastVoicedAt);
   lastVoicedAt = null;
   waits.push(waitMs);
-  log.setNote(itemId, "assistant", `${waitMs} ms`);
+  log.setNote(itemId, "assistant", `waited ${waitMs} ms`);
   $("last-wait").textContent = `${waitMs} ms`;
   const sorted = [...waits].sort((a, b) => a - b);
   $("median-wait").textContent = `${sorted[sorted.length >> 1]} ms (${waits.length})`;
@@ -172,13 +172,14 @@ function closeMicrophone() {
 
 function showTalkButton() {
   const isOn = isPush() ? isHeld : microphone !== null;
-  $("talk").setAttribute("aria-pressed", isOn);
+  $("talk").dataset.on = isOn;
   $("talk").textContent = isPush() ? (isHeld ? "Release to send" : "Hold to talk") : isOn ? "Close the microphone" : "Talk";
 }
 
 function showLevel(levelDb) {
   const level = Math.max(-60, Math.min(0, levelDb));
   $("meter").setAttribute("aria-valuenow", Math.round(level));
+  $("meter").setAttribute("aria-valuetext", level > VOICED_DB ? "voice" : level > -60 ? "quiet" : "silent");
   $("meter").firstElementChild.style.width = `${((level + 60) / 60) * 100}%`;
 }
 
