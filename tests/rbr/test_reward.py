@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from vivavoce.content import user
-from vivavoce.errors import ConfigError, DataError, EndpointError
+from vivavoce.errors import ConfigError, DataError, EndpointError, MissingExtraError
 from vivavoce.grading import Grade, Graded, Ungraded
 from vivavoce.rbr.adapters.openrlhf import make_app, make_reward_func
 from vivavoce.rbr.adapters.trl import TrlReward, make_async_reward
@@ -140,8 +140,11 @@ def test_verl_gets_a_score_with_its_parts_or_an_error_never_a_silent_zero(rules:
 def test_openrlhf_gets_the_batch_mean_for_what_is_ungraded_and_is_told(rules: Rules) -> None:
     function = make_reward_func(make_reward(rules))
     found = function(["Hi nice", "Hi rude", "Hi ???"], ["Hi "] * 3, ["reply"] * 3)
-    assert found["rewards"][2] == pytest.approx(sum(found["rewards"][:2]) / 2)
-    assert found["extra_logs"]["coverage"] == [1, 1, 0]
+    assert found["rewards"].shape == (3,)
+    assert found["rewards"][2] == pytest.approx(float(sum(found["rewards"][:2])) / 2)
+    assert found["extra_logs"]["coverage"].tolist() == [1, 1, 0]
+    stated = make_reward_func(make_reward(rules), fallback=-1.0)(["Hi ???"], ["Hi "], ["reply"])
+    assert (stated["rewards"].tolist(), stated["extra_logs"]["coverage"].tolist()) == ([-1.0], [0.0])
     with pytest.raises(EndpointError, match="none of 1 samples"):
         function(["Hi ???"], ["Hi "], ["reply"])
     with pytest.raises(DataError, match="query 0 does not start"):
@@ -182,7 +185,37 @@ def test_a_real_verifiers_rubric_scores_with_the_reward(rules: Rules) -> None:
     verifiers = pytest.importorskip("verifiers", reason="the package verifiers is not installed")
     from vivavoce.rbr.adapters.verifiers import make_rubric
 
-    assert isinstance(make_rubric(make_reward(rules)), verifiers.Rubric)
+    if not hasattr(verifiers, "Rubric"):
+        with pytest.raises(MissingExtraError, match="has no Rubric"):
+            make_rubric(make_reward(rules))
+        return
+    states = []
+    for text in ("nice", "unknown"):
+        state = verifiers.State(
+            prompt=[{"role": "user", "content": "Hi"}],
+            completion=[{"role": "assistant", "content": text}],
+            info={"response_type": "reply"},
+            answer="",
+            task="",
+        )
+        asyncio.run(make_rubric(make_reward(rules)).score_rollout(state))
+        states.append(state)
+    assert states[0]["reward"] == pytest.approx(5.25)
+    assert states[0]["metrics"]["is_graded"] == 1
+    assert math.isnan(states[1]["reward"])
+    assert states[1]["metrics"]["is_graded"] == 0
+
+
+def test_openrlhfs_own_executor_gets_one_reward_a_sample(rules: Rules, tmp_path: Path) -> None:
+    agent = pytest.importorskip("openrlhf.utils.agent", reason="the package openrlhf is not installed")
+    import torch
+
+    executor = agent.SingleTurnAgentExecutor()
+    executor.reward_func = make_reward_func(make_reward(rules), fallback=-1.0)
+    for query, reward in (("Hi nice", 5.25), ("Hi ???", -1.0)):
+        (info,) = asyncio.run(executor._fetch_rewards_via_func([query], ["Hi "], ["reply"]))
+        # what its samples_generator does with the answer
+        assert torch.tensor([info["rewards"]]).tolist() == pytest.approx([reward])
 
 
 def scored(rbr: float) -> Scored:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from vivavoce.errors import MissingExtraError
 from vivavoce.rbr.adapters.trl import read_item
 from vivavoce.rbr.reward import RewardRequest, RuleReward, Scored
 
@@ -37,9 +38,19 @@ def _request(prompt: Any, completion: Any, info: Mapping[str, Any] | None) -> Re
 
 
 def make_rubric(reward: RuleReward) -> Any:
-    """The rubric itself; needs the package `verifiers`."""
-    import verifiers  # pyright: ignore[reportMissingImports]  # not among our extras: bring your own trainer
+    """The rubric itself; needs the package `verifiers` with rubrics (0.1; 0.4 has none any more).
 
+    Raises: MissingExtraError.
+    """
+    try:
+        import verifiers  # pyright: ignore[reportMissingImports]  # not among our extras: bring your own trainer
+    except ImportError as error:
+        raise MissingExtraError("a rubric needs the package verifiers; pip install 'verifiers<0.2'") from error
+    if not hasattr(verifiers, "Rubric"):
+        raise MissingExtraError(
+            f"verifiers {verifiers.__version__} has no Rubric; pip install 'verifiers<0.2', or await `make_functions` "
+            "in a method marked @vf.reward of your task"
+        )
     functions, weights = make_functions(reward)
     return verifiers.Rubric(funcs=functions, weights=weights)
 
