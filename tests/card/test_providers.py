@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
 
 from vivavoce.card.media_store import ENVIRONMENT_VARIABLE, MediaStore
+from vivavoce.card.providers.answering import read_reason
 from vivavoce.card.tone_studio import ToneStudio
 from vivavoce.content import Audio
 from vivavoce.errors import EndpointError
@@ -39,6 +40,10 @@ def _make_app() -> FastAPI:
             counts["busy"] += 1
             if counts["busy"] == 1:
                 return JSONResponse({"error": {"message": "slow down"}}, status_code=429)
+        if kind == "always_busy":
+            return JSONResponse({"error": {"message": "slow down"}}, status_code=429)
+        if kind == "ill":
+            return JSONResponse({"error": {"message": "out of memory"}}, status_code=500)
         if kind == "broken":
             return JSONResponse({"error": {"message": "no such model"}}, status_code=404)
         if kind == "slow":
@@ -149,6 +154,19 @@ async def test_chat_in_text_asks_for_no_sound(server: str) -> None:
 async def test_a_rate_limit_is_waited_out(server: str, media: MediaStore) -> None:
     output = await _ask("viva-chat/busy", server, _say(media, "red ball"))
     assert output.completion == "i heard red ball"
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("always_busy", "rate_limited"), ("ill", "bad_answer")])
+async def test_an_endpoint_that_never_recovers_has_a_reason_when_retries_are_spent(
+    server: str, media: MediaStore, kind: str, reason: str
+) -> None:
+    model = get_model(f"viva-chat/{kind}", base_url=server, memoize=False)
+    try:
+        with pytest.raises(Exception) as caught:
+            await model.generate(_say(media, "red ball"), config=GenerateConfig(max_retries=0))
+    finally:
+        await model.api.aclose()
+    assert read_reason(caught.value) == reason, repr(caught.value)
 
 
 @pytest.mark.parametrize(

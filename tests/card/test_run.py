@@ -88,6 +88,8 @@ def test_a_run_cut_short_goes_on_to_the_same_card(good_run: Path, tmp_path: Path
     ("script", "reason"),
     [
         ("down", "endpoint_down"),
+        ("slow", "timeout"),
+        ("rate_limited", "rate_limited"),
         ("no_audio", "no_audio"),
         ("silent", "silent_audio"),
         ("wrong_rate", "wrong_rate"),
@@ -101,6 +103,11 @@ def test_what_an_endpoint_does_wrong_is_a_reason_and_never_a_score(tmp_path: Pat
     assert run.status == "success"
     assert [(record.value, record.reason) for record in spoken] == [(None, reason)]
     assert spoken[0].why
+    # what has to do with sound alone leaves the text arm as it is
+    written = {record.value is None for record in run.records if record.arm == "text"}
+    assert written == {script in ("down", "slow", "rate_limited")}
+    group = build_document(tmp_path / "run")["card"]["controls"]["unscored"]
+    assert group[reason] >= 1
 
 
 def test_logs_keep_sound_small_and_playable(good_run: Path) -> None:
@@ -122,3 +129,20 @@ def test_what_cannot_run_here_is_named_and_not_a_number(good_run: Path) -> None:
     missing = {evaluation["id"]: evaluation for evaluation in card["evaluations"] if evaluation["status"] == "not run"}
     assert "health" in missing
     assert missing["health"]["measures"] == []
+
+
+def test_a_data_file_with_a_wrong_hash_ends_its_evaluation_in_a_line_and_the_rest_runs(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "safety" / "xstest_prompts.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("id,prompt\n1,changed\n")
+    config = CardConfig(
+        model="viva-fake/good", studio="tones", only=("over_refusal", "bio_tacit"), limit=2, arms="text", rbr="none",
+        data=str(tmp_path / "data"),
+    )  # fmt: skip
+    plan = make_plan(config)
+    assert "has sha256" in plan.skipped["over_refusal"]
+    assert "\n" not in plan.skipped["over_refusal"]
+    assert [step.name for step in run_card(config, tmp_path / "run", plan)] == ["bio_tacit"]
+    row = next(row for row in build_document(tmp_path / "run")["card"]["evaluations"] if row["id"] == "over_refusal")
+    assert (row["status"], row["measures"]) == ("not run", [])
+    assert "pinned is" in row["why"]

@@ -51,10 +51,25 @@ def fail(reason: str, detail: str) -> EndpointError:
     return EndpointError(f"{reason}: {detail}")
 
 
-def read_reason(error: Exception) -> str:
-    """The stable reason of an error, `error` where it has none."""
-    word = str(error).partition(":")[0].strip()
-    return word if word in REASONS else "error"
+def read_reason(error: BaseException) -> str:
+    """The stable reason of an error, `error` where it has none.
+
+    When retries are spent, Inspect raises an error of its own whose cause is what the client raised.
+    """
+    current: BaseException | None = error
+    while current is not None:
+        word = str(current).partition(":")[0].strip()
+        if word in REASONS:
+            return word
+        status = getattr(current, "status_code", None)
+        if status == 429:
+            return "rate_limited"
+        if isinstance(status, int) and status >= 500:
+            return "bad_answer"
+        if isinstance(current, TimeoutError):
+            return "timeout"
+        current = current.__cause__ or current.__context__
+    return "error"
 
 
 class Request(NamedTuple):
