@@ -135,6 +135,7 @@ def test_verl_gets_a_score_with_its_parts_or_an_error_never_a_silent_zero(rules:
         asyncio.run(compute("set", "nice", None, {}))
     stated = asyncio.run(make_compute_score(make_reward(rules), fallback=-1.0)("set", "unknown", None, info))
     assert (stated["score"], stated["is_graded"]) == (-1.0, 0.0)
+    assert stated.keys() == found.keys(), "verl makes columns of the first sample's keys"
 
 
 def test_openrlhf_gets_the_batch_mean_for_what_is_ungraded_and_is_told(rules: Rules) -> None:

@@ -10,6 +10,7 @@ and `response_type`. verl knows no missing reward, so an ungraded sample raises 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -23,8 +24,13 @@ def make_compute_score(
 ) -> Callable[..., Awaitable[dict[str, Any]]]:
     """verl's asynchronous `compute_score`: {"score", "rm", "rbr", "is_graded", one entry per feature}.
 
+    verl makes columns of the first sample's keys, so every sample has every feature of every response type; NaN where it
+    has none.
     fallback: score of an ungraded sample; None raises EndpointError, which ends the step rather than training on a made-up 0.
     """
+
+    kinds = reward.maker.rules.response_types.values()
+    names = sorted({name for kind in kinds for name in kind.features})
 
     async def compute_score(
         data_source: str, solution_str: str, ground_truth: Any, extra_info: Mapping[str, Any] | None = None, **_: Any
@@ -39,10 +45,11 @@ def make_compute_score(
         )
         (found,) = await reward.score([request])
         if isinstance(found, Scored):
-            features = {f"feature/{name}": value for name, value in found.features.items()}
+            features = {f"feature/{name}": found.features.get(name, math.nan) for name in names}
             return {"score": found.total, "rm": found.rm, "rbr": found.rbr, "is_graded": 1.0, **features}
         if fallback is None:
             raise EndpointError(f"a sample of {data_source} could not be graded: {found.reason} {found.detail}")
-        return {"score": fallback, "rm": 0.0, "rbr": 0.0, "is_graded": 0.0}
+        missing = dict.fromkeys([f"feature/{name}" for name in names], math.nan)
+        return {"score": fallback, "rm": math.nan, "rbr": math.nan, "is_graded": 0.0, **missing}
 
     return compute_score
