@@ -63,10 +63,10 @@ class LinearGuard:
 
     def save(self, path: Path) -> None:
         """Write the weights, in half precision."""
-        half = {"rarity": self.rarity.astype(np.float16), "weights": self.weights.astype(np.float16)}
+        rarity, weights = self.rarity.astype(np.float16), self.weights.astype(np.float16)
         numbers = np.array([self.bias, self.threshold], np.float32)
         with path.open("wb") as file:
-            np.savez_compressed(file, **half, numbers=numbers)
+            np.savez_compressed(file, rarity=rarity, weights=weights, numbers=numbers)
 
 
 def read_linear_guard(path: Path) -> LinearGuard:

@@ -52,7 +52,7 @@ def score_held_out(texts: Sequence[str], is_bad: Sequence[bool], *, seed: int) -
     for fold in range(_FOLDS):
         kept = [idx for idx in range(len(texts)) if folds[idx] != fold]
         guard = fit([texts[idx] for idx in kept], [is_bad[idx] for idx in kept])
-        for idx in np.flatnonzero(folds == fold):
+        for idx in np.flatnonzero(folds == fold).tolist():
             scores[idx] = guard.score(texts[idx])
     return scores
 
