@@ -93,7 +93,7 @@ def gold(options: Annotated[GoldOptions, tyro.conf.arg(name="")]) -> None:
     for line in limits:
         print(f"  {line}")
     print(
-        f"{usage.num_grades} grades, {usage.num_cached} from the cache, {usage.num_calls} model calls, "
+        f"{usage.num_grades} grades, {usage.num_cached} from the cache, {usage.num_calls} model calls, {usage.num_retries} retries, "
         f"{usage.input_tokens} tokens in, {usage.seconds:.1f} s, cost {usage.cost:.4g}"
     )
     shifts = measure_injections(
