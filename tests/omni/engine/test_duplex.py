@@ -265,3 +265,91 @@ def test_answers_between_live_steps_leave_the_live_slot_as_it_was(engine: OmniEn
 def test_what_cannot_be_answered_is_refused_at_once(engine: OmniEngine, request_: AnswerRequest, message: str) -> None:
     with pytest.raises(DataError, match=message):
         engine.answer(request_)
+
+
+def in_pieces(engine: OmniEngine, pieces, other: int, outputs: list[SlotOutput]) -> list:
+    """Drive `pieces`, with a clock step of slot `other` after each."""
+    made = []
+    for delta in pieces:
+        made.append(delta)
+        outputs.append(engine.step({other: given(len(outputs) % 16)})[other])
+    return made
+
+
+def draw_on_stop(engine: OmniEngine) -> None:
+    """Let every utterance be followed by a drawing."""
+    score = engine.generation.backend.score_clock
+
+    def want_a_picture(hidden: np.ndarray) -> ClockScores:
+        scores = score(hidden)
+        scores.text[:, IMGOUT] = 1e6
+        return scores
+
+    engine.generation.backend.score_clock = want_a_picture  # type: ignore[method-assign]
+
+
+def test_a_drawing_in_pieces_is_the_drawing_and_others_hear_no_difference(engine: OmniEngine) -> None:
+    draw_on_stop(engine)
+    engine.open_slot(0, seed=5)
+    at_once = talk(engine, 0, range(16))
+    engine.open_slot(1, seed=7)
+    alone = talk(engine, 1, range(12))
+    engine.close_slot(0)
+    engine.close_slot(1)
+    engine.open_slot(0, seed=5)
+    engine.open_slot(1, seed=7)
+    engine.draws_apart, apart, beside = True, [], []
+    for idx in range(16):
+        apart.append(engine.step({0: given(idx)})[0])
+        if engine.is_drawing(0):
+            pieces = in_pieces(engine, engine.draw(0), 1, beside)
+            assert sum(delta.token_steps for delta in pieces) == 66
+            assert max(delta.token_steps for delta in pieces) <= 4
+            (image,) = [delta.image for delta in pieces if delta.image is not None]
+            assert image == next(output.images[0] for output in at_once if output.images)
+    assert_equal(apart, at_once)
+    assert_equal(beside[:12], alone)
+
+
+def test_a_drawing_that_is_dropped_was_never_begun(engine: OmniEngine) -> None:
+    draw_on_stop(engine)
+    engine.draws_apart = True
+    engine.open_slot(0, seed=5)
+    next(idx for idx in range(16) if talk(engine, 0, range(idx, idx + 1)) and engine.is_drawing(0))
+    before = engine.generation.state(0)
+    pieces = engine.draw(0)
+    next(pieces)
+    pieces.close()
+    assert engine.generation.state(0).window == before.window
+    assert not engine.is_drawing(0)
+    talk(engine, 0, range(3))
+
+
+def test_reading_in_pieces_is_reading_at_once_and_can_be_taken_back(engine: OmniEngine) -> None:
+    messages = (
+        Message("user", (PICTURE, Text("what is it?"))),
+        Message("user", (Audio(np.concatenate(FRAMES[:5]), 16_000),)),
+    )
+    engine.open_slot(0, "be kind", seed=5)
+    talk(engine, 0, range(2))
+    at_once = [engine.step({0: given(2, inserts=messages)})[0], *talk(engine, 0, range(3, 16))]
+    pieces = list(engine.open_in_pieces(1, "be kind", 5))
+    assert pieces
+    talk(engine, 1, range(2))
+    for _ in range(2):
+        count = sum(delta.token_steps for delta in engine.read(1, messages))
+        first = engine.step({1: given(2)})[1]
+        assert count + first.token_steps == at_once[0].token_steps
+        assert_equal([first, *talk(engine, 1, range(3, 16))], at_once)
+        engine.rewind(1, 2)
+    reading = engine.read(1, messages)
+    next(reading)
+    reading.close()
+    first = engine.step({1: given(2, inserts=messages)})[1]
+    assert_equal([first, *talk(engine, 1, range(3, 16))], at_once)
+
+
+def test_what_an_answer_read_is_counted_with_the_piece_that_read_it(engine: OmniEngine) -> None:
+    request = AnswerRequest(conversation=Conversation((user("draw a red star"),)), max_tokens=4)
+    for delta in engine.answer(request):
+        assert 0 <= delta.prompt_steps <= delta.token_steps

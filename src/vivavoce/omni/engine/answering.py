@@ -45,7 +45,8 @@ TRIM_MARGIN_S = 0.05
 
 
 class Piece(NamedTuple):
-    """A piece of an answer. codes [K] are one frame of speech, drawing [64] a picture; prompt: steps read to begin."""
+    """A piece of an answer. codes [K] are one frame of speech, drawing [64] a picture; prompt_steps:
+    clock steps of the user's sound. What is fed the driver counts."""
 
     text: str = ""
     codes: np.ndarray | None = None
@@ -84,7 +85,6 @@ class Answering:
         sounding = "audio" in self.request.outputs
         opening, messages = self._open()
         yield Feed(opening, is_opening=True)
-        self._note(len(opening))
         for message in messages[:-1]:
             yield from self._read_quiet(message)
             if message.role != "assistant":
@@ -115,7 +115,6 @@ class Answering:
         if len(quiet):
             self._is_live = False
             yield Feed(quiet)
-            self._note(len(quiet))
 
     def _enter_live(self) -> Script:
         if not self._is_live:
@@ -130,7 +129,7 @@ class Answering:
             yield from self._enter_live()
         for step in place_sounds(sounds):
             yield Clock(step, may_speak=False)
-            self._note(1)
+            self.pieces.append(Piece(prompt_steps=1))
 
     def _transcribe(self, sounds: Sequence[Audio]) -> Script:
         yield from self._enter_live()
@@ -201,9 +200,6 @@ class Answering:
         """A picture after speech: `<imgout>`, 64 codes, `</imgout>`."""
         codes = yield from draw_codes(self._rules.num_text_ids, self._rules.num_image_codes, self.sampling)
         self.pieces.append(Piece(drawing=codes))
-
-    def _note(self, num_steps: int) -> None:
-        self.pieces.append(Piece(prompt_steps=num_steps))
 
 
 def draw_codes(

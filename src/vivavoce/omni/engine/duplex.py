@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +30,8 @@ from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.mel import StreamingMel
 from vivavoce.omni.steps import SPEAK, STOP, StepRow
 
+DRAW_STEPS = 4
+"""Token steps in a piece of a drawing: about one clock step's work. chosen."""
 KEPT_FRAMES = 400
 """Clock steps that can be taken back: 32 s, a little over the longest utterance."""
 _EVENTS: dict[int, TurnEvent] = {SPEAK: "speak", STOP: "stop"}
@@ -51,6 +53,10 @@ class _Slot:
     now: _Moment
     past: deque[_Moment] = field(default_factory=lambda: deque(maxlen=KEPT_FRAMES))
     """The moment before each of the last clock steps."""
+    unread: _Moment | None = None
+    """The moment before what has been read in pieces since the last clock step."""
+    is_drawing: bool = False
+    """A drawing was begun and waits for `draw`."""
 
 
 class OmniEngine:
@@ -72,6 +78,8 @@ class OmniEngine:
         self._name, self._num_slots, self._voice_name = model_name, num_slots, voice_name
         self._slots: dict[int, _Slot] = {}
         self._answers: set[int] = set()
+        self.draws_apart = False
+        """Whether `step` leaves a drawing to `draw`, so that other slots can be stepped in between."""
 
     @property
     def model_name(self) -> str:
@@ -108,14 +116,18 @@ class OmniEngine:
 
         Raises: DataError if there is no such slot, it is open already, or `system` is longer than the context.
         """
+        for _ in self.open_in_pieces(slot, system, seed):
+            pass
+
+    def _check_closed(self, slot: int) -> None:
         if not 0 <= slot < self._num_slots:
             raise DataError(f"slot {slot} does not exist; there are {self._num_slots}, from 0")
         if slot in self._slots:
             raise DataError(f"slot {slot} is open; close it first")
-        self.generation.open(slot, seed)
+
+    def _opening(self, system: str) -> Feed:
         outputs = self.modalities_out & {"audio", "image"}
-        self.generation.feed(slot, Feed(self.writer.begin(outputs=outputs, system=system), is_opening=True))
-        self._slots[slot] = _Slot(_Moment(self.generation.state(slot), StreamingMel()))
+        return Feed(self.writer.begin(outputs=outputs, system=system), is_opening=True)
 
     def close_slot(self, slot: int) -> None:
         """Forget the conversation."""
@@ -130,13 +142,13 @@ class OmniEngine:
         """
         for slot, given in inputs.items():
             self._check(slot, given)
-        before = {slot: self._slots[slot].now for slot in inputs}
+        now = {slot: self._slots[slot].now for slot in inputs}
+        before = {slot: self._slots[slot].unread or moment for slot, moment in now.items()}
         try:
             num_tokens = {slot: self._insert(slot, given.inserts) for slot, given in inputs.items()}
         except DataError:
-            for slot, moment in before.items():
-                self.generation.rewind(slot, moment.state)
-                self._slots[slot].now = moment
+            for slot in inputs:
+                self._undo_reading(slot, before[slot])
             raise
         mels = {slot: self._hear(slot, given.user_pcm) for slot, given in inputs.items()}
         works = {
@@ -146,19 +158,84 @@ class OmniEngine:
         outcomes = self.generation.advance(works)
         return {slot: self._finish(slot, before[slot], outcomes[slot], num_tokens[slot]) for slot in inputs}
 
+    # ---- long work in pieces: opening, reading, drawing. A slot in the middle of it must not be stepped.
+
+    def open_in_pieces(self, slot: int, system: str, seed: int) -> Iterator[AnswerDelta]:
+        """`open_slot` in pieces.
+
+        Raises: DataError at the first piece, as `open_slot`.
+        """
+        self._check_closed(slot)
+        self.generation.open(slot, seed)
+        is_open = False
+        try:
+            for count in self.generation.feed_chunks(slot, self._opening(system)):
+                yield AnswerDelta(token_steps=count, prompt_steps=count)
+            self._slots[slot] = _Slot(_Moment(self.generation.state(slot), StreamingMel()))
+            is_open = True
+        finally:
+            if not is_open:
+                self.generation.close(slot)
+
+    def read(self, slot: int, messages: Sequence[Message]) -> Iterator[AnswerDelta]:
+        """What the next `step` would do with these as `inserts`, in pieces; closed early, the slot is as before.
+
+        Raises: DataError if they do not fit; the slot is as before.
+        """
+        held = self._require(slot)
+        before = held.unread = held.unread or held.now
+        is_read = False
+        try:
+            for message in messages:
+                for count in self._read_message(slot, message):
+                    yield AnswerDelta(token_steps=count, prompt_steps=count)
+            is_read = True
+        finally:
+            if not is_read and slot in self._slots:
+                self._undo_reading(slot, before)
+
+    def _undo_reading(self, slot: int, before: _Moment) -> None:
+        self.generation.rewind(slot, before.state)
+        self._slots[slot].now, self._slots[slot].unread = before, None
+
+    def is_drawing(self, slot: int) -> bool:
+        """Whether the slot's last step began a drawing that has not been drawn."""
+        return self._require(slot).is_drawing
+
+    def draw(self, slot: int) -> Iterator[AnswerDelta]:
+        """The drawing that was begun, in pieces, the last with the image; closed early, there was none."""
+        held = self._require(slot)
+        held.is_drawing, is_drawn = False, False
+        try:
+            yield from self._draw_pieces(slot)
+            held.now = replace(held.now, state=self.generation.state(slot))
+            is_drawn = True
+        finally:
+            if not is_drawn and slot in self._slots:
+                self.generation.rewind(slot, held.now.state)
+
     def _draw(self, slot: int) -> tuple[Image, ...]:
-        """The picture that follows an utterance: 66 token steps at once, while nothing is being said."""
+        """The drawing that follows an utterance, all of its token steps at once."""
+        return tuple(delta.image for delta in self._draw_pieces(slot) if delta.image is not None)
+
+    def _draw_pieces(self, slot: int) -> Iterator[AnswerDelta]:
         assert self.painter is not None
         config = self.writer.config
         drawing = draw_codes(config.num_text_ids, config.num_image_codes, self.generation.sampling)
         outcome: Outcome | None = None
+        count = 0
         while True:
             try:
                 work = drawing.send(outcome)
             except StopIteration as done:
-                return (self.painter.paint(done.value),)
+                yield AnswerDelta(image=self.painter.paint(done.value), token_steps=count)
+                return
             assert isinstance(work, Token)
             outcome = self.generation.advance({slot: work})[slot]
+            count += 1
+            if count == DRAW_STEPS:
+                yield AnswerDelta(token_steps=count)
+                count = 0
 
     def rewind(self, slot: int, frame_idx: int) -> None:
         """Return to just before a clock step.
@@ -166,6 +243,9 @@ class OmniEngine:
         Raises: DataError if the slot is closed, or the step lies ahead or was forgotten.
         """
         held = self._require(slot)
+        held.is_drawing = False
+        if held.unread is not None:
+            self._undo_reading(slot, held.unread)
         if frame_idx == held.now.frame_idx:
             return
         oldest = held.past[0].frame_idx if held.past else held.now.frame_idx
@@ -203,7 +283,7 @@ class OmniEngine:
                 outcome, num_steps = None, 1
                 if isinstance(work, Feed):
                     for count in self.generation.feed_chunks(slot, work):
-                        yield AnswerDelta(token_steps=count)
+                        yield AnswerDelta(token_steps=count, prompt_steps=count)
                     num_steps = 0
                 else:
                     outcome = self.generation.advance({slot: work})[slot]
@@ -244,19 +324,24 @@ class OmniEngine:
 
     def _insert(self, slot: int, messages: tuple[Message, ...]) -> int:
         """Read messages and enter live time; returns the steps that took."""
-        held, count = self._slots[slot], 0
-        for message in messages:
-            row = write_quiet(self.writer, message)
-            if len(row):
-                count += self.generation.feed(slot, Feed(row))
-                held.now = replace(held.now, is_live=False)
-            if message.role != "assistant":
-                track = place_sounds(list_sounds(message))
-                count += self._enter_live(slot) if len(track) else 0
-                for mel in track:
-                    self.generation.advance({slot: Clock(mel, may_speak=False)})
-                count += len(track)
+        count = sum(steps for message in messages for steps in self._read_message(slot, message))
         return count + self._enter_live(slot)
+
+    def _read_message(self, slot: int, message: Message) -> Iterator[int]:
+        """Read one message, sound and all; yields the steps of each piece."""
+        held = self._slots[slot]
+        row = write_quiet(self.writer, message)
+        if len(row):
+            yield from self.generation.feed_chunks(slot, Feed(row))
+            held.now = replace(held.now, is_live=False)
+        if message.role == "assistant":
+            return
+        track = place_sounds(list_sounds(message))
+        if len(track):
+            yield self._enter_live(slot)
+        for mel in track:
+            self.generation.advance({slot: Clock(mel, may_speak=False)})
+            yield 1
 
     def _enter_live(self, slot: int) -> int:
         held = self._slots[slot]
@@ -282,7 +367,9 @@ class OmniEngine:
         if outcome.codes is not None and self.voice is not None:
             voice = self.voice.start() if outcome.event == SPEAK else held.now.voice
             pcm, voice = self.voice.decode(outcome.codes[None], voice)
-        images = self._draw(slot) if outcome.text_id == IMGOUT else ()
+        held.is_drawing = outcome.text_id == IMGOUT and self.draws_apart
+        images = self._draw(slot) if outcome.text_id == IMGOUT and not self.draws_apart else ()
+        held.unread = None
         held.past.append(before)
         held.now = replace(held.now, state=self.generation.state(slot), voice=voice, frame_idx=before.frame_idx + 1)
         self.generation.forget(slot, held.past[0].state)
