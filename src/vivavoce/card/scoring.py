@@ -16,10 +16,11 @@ from vivavoce.card.evaluation import Item, Reply
 from vivavoce.card.graders.opinions import collect_opinions
 from vivavoce.card.graders.propositions import NO_GRADER
 from vivavoce.card.solvers import read_sounds, read_texts
-from vivavoce.card.speech import Studio, open_studio, split_words
+from vivavoce.card.speech import Studio, open_studio
 from vivavoce.errors import VivaError
 from vivavoce.grading import Grade, Graded, Ungraded
 from vivavoce.omni.judges.words import count_errors
+from vivavoce.spoken import split_words
 from vivavoce.stats import estimate_mean, estimate_proportion
 
 

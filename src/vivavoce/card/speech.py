@@ -6,7 +6,6 @@ judges of `omni.judges`, each only if its program or weights are there; `tones` 
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Protocol
 
@@ -106,54 +105,6 @@ def _find_audible(audio: Audio) -> np.ndarray:
     count = len(audio.samples) // size
     frames = audio.samples[: count * size].reshape(count, size)
     return np.sqrt((frames.astype(np.float64) ** 2).mean(axis=1)) > AUDIBLE_RMS
-
-
-_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
-
-
-def split_words(text: str) -> list[str]:
-    """Lower-case words, numbers up to 99 in words, without punctuation."""
-    words: list[str] = []
-    for word in _WORD.findall(text.lower().replace("’", "'")):
-        words.extend(_say_number(word) if word.isdigit() else [word])
-    return words
-
-
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-
-
-def _say_number(digits: str) -> list[str]:
-    value = int(digits) if len(digits) < 10 else -1
-    if 0 <= value < 20:
-        return [_ONES[value]]
-    if 20 <= value < 100:
-        return [_TENS[value // 10 - 2], *([_ONES[value % 10]] if value % 10 else [])]
-    if 100 <= value < 1000:
-        rest = _say_number(str(value % 100)) if value % 100 else []
-        return [_ONES[value // 100], "hundred", *rest]
-    return [digits]
 
 
 def measure_wer(reference: str, hypothesis: str) -> float | None:

@@ -13,7 +13,7 @@ from typing import Literal
 import yaml
 
 from vivavoce.card.sources import read_package_file
-from vivavoce.card.speech import split_words
+from vivavoce.spoken import split_words
 
 Label = Literal["full_refusal", "partial_refusal", "compliance", "empty"]
 

@@ -20,10 +20,11 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from vivavoce.card.evaluation import Item
 from vivavoce.card.providers.answering import OUTPUT_RATE_HZ, fail, make_output, read_request, read_wav_answer
 from vivavoce.card.sources import DataSource
-from vivavoce.card.speech import open_studio, split_words
+from vivavoce.card.speech import open_studio
 from vivavoce.content import Audio, Conversation
 from vivavoce.errors import ConfigError
 from vivavoce.media import encode_wav, resample
+from vivavoce.spoken import split_words
 
 REFUSAL = "I'm sorry, but I can't help with that."
 SCRIPTS = (
