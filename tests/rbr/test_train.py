@@ -1,6 +1,8 @@
 """Real training runs of TRL on a tiny random model: the reward is called, the weights move, the run is told."""
 
+import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from vivavoce.cli import main
+from vivavoce.errors import VivaError
 from vivavoce.grading import Grade, Graded
 from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.features import FeatureMaker
@@ -48,8 +51,7 @@ def tiny_model() -> TextModel:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=1, max_position_embeddings=512, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=None,
+        num_key_value_heads=1, max_position_embeddings=512, eos_token_id=256, pad_token_id=257, bos_token_id=None,
     )  # fmt: skip
     return TextModel(LlamaForCausalLM(config).eval(), tokenizer)
 
@@ -106,6 +108,22 @@ def test_train_and_eval_run_from_the_command_line_and_refuse_the_rewards_own_jud
     assert found["coverage"] == {"graded": 9, "total": 9, "reasons": {}}
     assert found["not_overrefuse"]["n"] > 0, "what should be answered is judged too"
     assert found["capability"]["n"] == 20
+
+
+def test_a_completion_that_nobody_graded_is_not_written_to_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = TrainConfig(num_steps=1, num_generations=2, batch_prompts=2, max_tokens=6)
+    unable = replace(make_reward(), grader=ScriptedGrader(default=None), shadow=None)
+    run = Run.open(tmp_path / "run", {"train": "tiny"})
+    rows = load_prompts(RULES, "train")[:2]
+    with contextlib.suppress(
+        VivaError, ValueError
+    ):  # what becomes of a batch without a single reward is not the matter
+        train(tiny_model(), rows, unable, config, run)
+    written = [record.getMessage() for record in caplog.records if record.name.startswith("trl")]
+    assert any("left ungraded" in line for line in written)
+    assert not any(row.messages[-1].text in line for row in rows for line in written)
 
 
 def test_fine_tuning_makes_the_answer_likelier() -> None:

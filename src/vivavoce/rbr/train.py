@@ -6,6 +6,7 @@ every batch; the manifest names the grader, so that `viva rbr eval` can refuse t
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -97,9 +98,18 @@ def train(text_model: TextModel, prompts: list[Prompt], reward: RuleReward, conf
     return folder
 
 
+def keep_text_out(record: logging.LogRecord) -> bool:
+    """A filter of TRL's log, which writes out any completion that no reward function could grade."""
+    if "returned None for the following" in record.getMessage():
+        record.msg, record.args = "a completion was left ungraded by every reward function", ()
+    return True
+
+
 def _make_trainer(text_model: TextModel, rows: Any, reward: TrlReward, config: TrainConfig, run: Run) -> Any:
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
+    for name in ("grpo_trainer", "rloo_trainer"):
+        logging.getLogger(f"trl.trainer.{name}").addFilter(keep_text_out)
     vllm = {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": config.vllm_url} if config.vllm_url else {}
     settings: dict[str, Any] = {
         "output_dir": str(run.path / "trainer"),
