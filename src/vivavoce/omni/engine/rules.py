@@ -100,7 +100,13 @@ class Allowed(NamedTuple):
 
 
 def allowed_text(state: TurnState, event: int, *, may_draw: bool, num_text_ids: int) -> Allowed:
-    """Ids that the own text stream may give on the step that gives `event`."""
+    """Ids that the own text stream may give on the step that gives `event`.
+
+    The first word falls on the step that takes the turn, always. Turn and text are drawn apart, so where the turn is likely but
+    not certain the text alone would often give nothing, and an utterance that began without its word goes on without words.
+    """
+    if event == SPEAK:
+        return Allowed((), NUM_CONTROL_ROWS, num_text_ids)
     if state.is_speaking_after(event):
         return Allowed((PAD,), NUM_CONTROL_ROWS, num_text_ids)
     if event == STOP and may_draw:
