@@ -157,7 +157,9 @@ def _open_model(config: EndpointConfig) -> Model:
     try:
         from inspect_ai.model import GenerateConfig, get_model
     except ImportError as error:
-        raise MissingExtraError("a model behind an endpoint needs inspect-ai; pip install 'vivavoce[critique]'") from error
+        raise MissingExtraError(
+            "a model behind an endpoint needs inspect-ai; pip install 'vivavoce[critique]'"
+        ) from error
     limits = GenerateConfig(
         max_retries=config.max_retries,
         timeout=config.timeout_s,
