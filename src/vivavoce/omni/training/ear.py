@@ -124,11 +124,8 @@ class Utterances(Dataset[EarBatch]):
             item = self.shards[shard][number]
             mels.append(place_on_clock(item.array.astype(np.float32), generator))
             ids.append(self.vocabulary.encode(item.about["text"]))
-        out = np.full((len(mels), max(map(len, mels)), MEL_BINS), MEL_FLOOR, np.float32)
-        for row, mel in zip(out, mels):
-            row[: len(mel)] = mel
         return EarBatch(
-            torch.from_numpy(out),
+            stack_mels(mels),
             torch.tensor([len(mel) // MEL_FRAMES_PER_STEP for mel in mels]),
             torch.tensor(list(itertools.chain.from_iterable(ids))),
             torch.tensor([len(one) for one in ids]),
@@ -146,6 +143,14 @@ def place_on_clock(mel: np.ndarray, generator: np.random.Generator | None = None
         track = make_quiet(num_frames, draw_floor(generator), generator)
         mix_mel(track, change_voice(mel, draw_voice_change(generator)) + draw_gain(generator), lead)
     return track
+
+
+def stack_mels(mels: Sequence[np.ndarray]) -> Tensor:
+    """Mels [F, 80] of differing length as one tensor [B, longest F, 80], silent at the end."""
+    out = np.full((len(mels), max(map(len, mels)), MEL_BINS), MEL_FLOOR, np.float32)
+    for row, mel in zip(out, mels):
+        row[: len(mel)] = mel
+    return torch.from_numpy(out)
 
 
 def ear_loss(log_probs: Tensor, batch: EarBatch) -> Tensor:

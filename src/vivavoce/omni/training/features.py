@@ -23,10 +23,9 @@ from vivavoce.data.voices.roster import resolve_voice
 from vivavoce.data.voices.shards import Shards, has_part, write_part
 from vivavoce.omni.codec.config import CODEC_MEL
 from vivavoce.omni.codec.network import Codec
-from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
-from vivavoce.omni.layout import MEL_FLOOR
+from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
 from vivavoce.omni.mel import log_mel
-from vivavoce.omni.training.ear import Ear, align, place_on_clock
+from vivavoce.omni.training.ear import Ear, align, place_on_clock, stack_mels
 from vivavoce.omni.training.rows import Heard
 from vivavoce.omni.vocabulary import Vocabulary
 
@@ -102,10 +101,7 @@ def _alignments_of(
     for start in range(0, len(numbers := list(numbers)), _ALIGN_ITEMS):
         items = [source[number] for number in numbers[start : start + _ALIGN_ITEMS]]
         tracks = [place_on_clock(item.array.astype(np.float32)) for item in items]
-        mel = np.full((len(tracks), max(map(len, tracks)), MEL_BINS), MEL_FLOOR, np.float32)
-        for row, track in zip(mel, tracks):
-            row[: len(track)] = track
-        for log_probs, track, item in zip(ear(torch.from_numpy(mel)).numpy(), tracks, items):
+        for log_probs, track, item in zip(ear(stack_mels(tracks)).numpy(), tracks, items):
             ids = vocabulary.encode(item.about["text"])
             steps = align(log_probs[: len(track) // MEL_FRAMES_PER_STEP], ids)
             ends = np.empty(0, int) if steps is None else (steps + 1) * MEL_FRAMES_PER_STEP - 1
