@@ -18,6 +18,7 @@ from vivavoce.data.drawing import draw_film, draw_scene
 from vivavoce.data.example import PRESET_VOICE, Example, Modalities, Speech, Split, any_voice, unrendered
 from vivavoce.data.items import Item, choose
 from vivavoce.data.live import TAKES, make_live
+from vivavoce.data.looking import make_looking
 from vivavoce.data.pools import list_items
 from vivavoce.data.sounds import render_sound
 from vivavoce.data.styles import choose_clean_style, choose_style
@@ -68,28 +69,30 @@ def list_cell_tasks(inputs: str, outputs: str) -> dict[str, float]:
 
 
 Mix = Mapping[str, float]
-"""Weights of groups: cells by name (`audio+image -> text`), `reading` (text read aloud), `writing` (dictation), `live`."""
+"""Weights of groups: cells by name (`audio+image -> text`), `reading` (text read aloud), `writing` (dictation), `looking`
+(questions about what is seen, one after another), `live`."""
 
 DEFAULT_MIX: dict[str, float] = {
-    "reading": 0.16,
-    "writing": 0.16,
-    "live": 0.16,
-    "text -> text": 0.05,
+    "reading": 0.15,
+    "writing": 0.13,
+    "looking": 0.12,
+    "live": 0.15,
+    "text -> text": 0.03,
     "text -> audio": 0.03,
-    "text -> image": 0.05,
-    "text -> text+audio": 0.015,
-    "text -> audio+image": 0.015,
+    "text -> image": 0.08,
+    "text -> text+audio": 0.01,
+    "text -> audio+image": 0.01,
     "audio -> text": 0.03,
-    "audio -> audio": 0.09,
-    "audio -> image": 0.03,
-    "audio -> text+audio": 0.015,
+    "audio -> audio": 0.1,
+    "audio -> image": 0.04,
+    "audio -> text+audio": 0.01,
     "audio -> audio+image": 0.01,
-    "image -> text": 0.015,
+    "image -> text": 0.02,
     "image -> audio": 0.01,
     "image -> image": 0.01,
     "image -> text+audio": 0.004,
     "image -> audio+image": 0.004,
-    "video -> text": 0.02,
+    "video -> text": 0.015,
     "video -> audio": 0.008,
     "video -> image": 0.008,
     "video -> text+audio": 0.004,
@@ -104,12 +107,12 @@ DEFAULT_MIX: dict[str, float] = {
     "audio+video -> image": 0.006,
     "audio+video -> text+audio": 0.004,
     "audio+video -> audio+image": 0.004,
-    "text+image -> text": 0.04,
+    "text+image -> text": 0.025,
     "text+image -> audio": 0.01,
     "text+image -> image": 0.012,
     "text+image -> text+audio": 0.005,
     "text+image -> audio+image": 0.005,
-    "text+video -> text": 0.02,
+    "text+video -> text": 0.015,
 }
 """Weights that training starts from; a trainer passes its own."""
 
@@ -152,6 +155,8 @@ def iterate_task(task: str, inputs: str, outputs: str, split: Split, seed: int) 
 def _make_of_group(group: str, split: Split, generator: np.random.Generator, example_id: str) -> Example:
     if group == "live":
         return make_live(split, generator, example_id)
+    if group == "looking":
+        return make_looking(split, generator, example_id)
     if group == "reading":
         outputs = "audio" if generator.random() < 0.7 else "text+audio"
         return build_example(

@@ -76,8 +76,8 @@ def _sample_sound(split: Split, generator: np.random.Generator) -> tuple[Sound, 
 
 
 _SAMPLED: dict[str, Callable[[Split, np.random.Generator], Item]] = {
-    **PICTURE_TASKS,
-    **FILM_TASKS,
+    **{name: task.make for name, task in PICTURE_TASKS.items()},
+    **{name: task.make for name, task in FILM_TASKS.items()},
     **DRAWING_TASKS,
     "sound_count": _about_sound_count,
     "sound_name": _about_sound_name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from vivavoce.data.items import (
 )
 from vivavoce.data.reading import add_article
 from vivavoce.data.scene import Group, Scene
-from vivavoce.data.scenes import FILM_KINDS, Film, sample_film, sample_scene
+from vivavoce.data.scenes import FILM_KINDS, Film, FilmKind, SceneKind, sample_film, sample_scene
 from vivavoce.data.shapes import THINGS
 from vivavoce.spoken import say_number
 
@@ -38,11 +39,8 @@ AT_PLACE = {
 }
 _RELATIONS = {"left": "left of", "right": "right of", "top": "above", "bottom": "below"}
 
-MakeItem = Callable[[Split, np.random.Generator], Item]
 
-
-def _about_name(split: Split, generator: np.random.Generator) -> Item:
-    scene = sample_scene(choose(generator, ("single", "single", "placed")), split, generator)
+def _ask_name(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
     ask, is_new = ask_about("name", split, generator)
     return name_item("name", scene.groups[0], ask, is_new, scene=scene)
 
@@ -58,8 +56,7 @@ def name_item(
     return Item(task, ask, say, answer, scene=scene, film=film, is_new=is_new)
 
 
-def _about_colour(split: Split, generator: np.random.Generator) -> Item:
-    scene = sample_scene(choose(generator, ("single", "placed", "pair")), split, generator)
+def _ask_colour(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
     group = choose(generator, scene.groups)
     ask, is_new = ask_about("colour", split, generator, n=group.name)
     say = reply_to("colour", ask, n=group.name, c=group.colour)
@@ -73,9 +70,7 @@ def _about_colour(split: Split, generator: np.random.Generator) -> Item:
     )
 
 
-def _about_count(split: Split, generator: np.random.Generator) -> Item:
-    kind = choose(generator, ("many", "many", "many", "groups", "single"))
-    scene = sample_scene(kind, split, generator)
+def _ask_count(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
     group = choose(generator, scene.groups)
     task = "count" if len(scene.groups) > 1 or generator.random() < 0.7 else "count_any"
     ask, is_new = ask_about(task, split, generator, ns=find_plural(group.name))
@@ -94,8 +89,7 @@ def count_item(
     return Item(task, ask, say, answer, scene=scene, film=film, is_new=is_new)
 
 
-def _about_place(split: Split, generator: np.random.Generator) -> Item:
-    scene = sample_scene(choose(generator, ("placed", "placed", "pair")), split, generator)
+def _ask_place(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
     group = choose(generator, scene.groups)
     ask, is_new = ask_about("place", split, generator, n=group.name)
     say = reply_to("place", ask, n=group.name, at_place=AT_PLACE[group.place])
@@ -103,20 +97,23 @@ def _about_place(split: Split, generator: np.random.Generator) -> Item:
     return Item("place", ask, say, Answer("keys", say, ((group.place,),), rivals), scene=scene, is_new=is_new)
 
 
-def _about_size(split: Split, generator: np.random.Generator) -> Item:
+def _draw_size(split: Split, generator: np.random.Generator) -> Item:
     # sizes are sampled evenly here: `single` alone has two big ones to a small one
-    scene = sample_scene("single", split, generator)
-    size = choose(generator, ("big", "small"))
-    group = Group(scene.groups[0].name, scene.groups[0].colour, size=size)
+    group = sample_scene("single", split, generator).groups[0]
+    scene = Scene((Group(group.name, group.colour, size=choose(generator, ("big", "small"))),))
+    return _ask_size(scene, split, generator)
+
+
+def _ask_size(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
+    group = scene.groups[0]
     ask, is_new = ask_about("size", split, generator, n=group.name)
-    say = reply_to("size", ask, n=group.name, size=size)
+    say = reply_to("size", ask, n=group.name, size=group.size)
     forms = {"big": ("big", "large"), "small": ("small", "little")}
-    rivals = forms["small" if size == "big" else "big"]
-    return Item("size", ask, say, Answer("keys", say, (forms[size],), rivals), scene=Scene((group,)), is_new=is_new)
+    rivals = forms["small" if group.size == "big" else "big"]
+    return Item("size", ask, say, Answer("keys", say, (forms[group.size],), rivals), scene=scene, is_new=is_new)
 
 
-def _about_existence(split: Split, generator: np.random.Generator) -> Item:
-    scene = sample_scene(choose(generator, ("single", "many", "pair")), split, generator)
+def _ask_existence(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
     names = [group.name for group in scene.groups]
     is_there = bool(generator.random() < 0.5)
     name = (
@@ -128,8 +125,7 @@ def _about_existence(split: Split, generator: np.random.Generator) -> Item:
     return Item("exists", ask, say, answer, scene=scene, is_new=is_new)
 
 
-def _about_relation(split: Split, generator: np.random.Generator) -> Item:
-    scene = sample_scene("pair", split, generator)
+def _ask_relation(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
     one, other = scene.groups if generator.random() < 0.5 else scene.groups[::-1]
     ask, is_new = ask_about("relation", split, generator, rel=_RELATIONS[one.place], n=other.name)
     say = reply_to("relation", ask, a_c_n=name_group(one))
@@ -137,16 +133,14 @@ def _about_relation(split: Split, generator: np.random.Generator) -> Item:
     return Item("relation", ask, say, answer, scene=scene, is_new=is_new)
 
 
-def _about_writing(split: Split, generator: np.random.Generator) -> Item:
-    scene = sample_scene(choose(generator, ("digits", "word")), split, generator)
+def _ask_writing(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
     ask, is_new = ask_about("read", split, generator)
     shown = say_number(int(scene.written)) if scene.written.isdigit() else scene.written
     say = reply_to("read", ask, w=shown)
     return Item("read", ask, say, Answer("keys", say, ((shown,),)), scene=scene, is_new=is_new)
 
 
-def _about_everything(split: Split, generator: np.random.Generator) -> Item:
-    scene = sample_scene(choose(generator, ("single", "placed", "many", "pair", "pair")), split, generator)
+def _ask_description(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
     ask, is_new = ask_about("describe", split, generator)
     return describe_item(scene, ask, is_new)
 
@@ -221,45 +215,82 @@ def film_item(film: Film, ask: str, is_new: bool) -> Item:
     )
 
 
-def _about_film(split: Split, generator: np.random.Generator) -> Item:
+def _ask_event(film: Film, split: Split, generator: np.random.Generator) -> Item:
+    ask, is_new = ask_about("film_event", split, generator)
+    return film_item(film, ask, is_new)
+
+
+def _draw_event(split: Split, generator: np.random.Generator) -> Item:
+    # the wording before the film: rendered pools keep their order of draws
     ask, is_new = ask_about("film_event", split, generator)
     return film_item(sample_film(choose(generator, FILM_KINDS), split, generator), ask, is_new)
 
 
-def _about_direction(split: Split, generator: np.random.Generator) -> Item:
-    film = sample_film("move", split, generator)
+def _ask_direction(film: Film, split: Split, generator: np.random.Generator) -> Item:
     ask, is_new = ask_about("film_direction", split, generator, n=film.group.name)
     say = reply_to("film_direction", ask, n=film.group.name, dir=film.direction)
     rivals = tuple(way for way in ("left", "right", "up", "down") if way != film.direction)
     return Item("film_direction", ask, say, Answer("keys", say, ((film.direction,),), rivals), film=film, is_new=is_new)
 
 
-def _about_film_thing(split: Split, generator: np.random.Generator) -> Item:
-    film = sample_film(choose(generator, ("move", "appear", "vanish", "still")), split, generator)
+def _ask_film_thing(film: Film, split: Split, generator: np.random.Generator) -> Item:
     ask, is_new = ask_about("film_name", split, generator)
     return name_item("film_name", film.group, ask, is_new, film=film)
 
 
-def _about_film_count(split: Split, generator: np.random.Generator) -> Item:
-    film = sample_film(choose(generator, ("count_up", "count_down")), split, generator)
+def _ask_film_count(film: Film, split: Split, generator: np.random.Generator) -> Item:
     ask, is_new = ask_about("film_count", split, generator, ns=find_plural(film.group.name))
     return count_item("film_count", "film_count", film.group, ask, is_new, film=film)
 
 
-PICTURE_TASKS: dict[str, MakeItem] = {
-    "name": _about_name,
-    "colour": _about_colour,
-    "count": _about_count,
-    "place": _about_place,
-    "size": _about_size,
-    "exists": _about_existence,
-    "relation": _about_relation,
-    "read": _about_writing,
-    "describe": _about_everything,
+@dataclass(frozen=True, slots=True)
+class PictureTask:
+    """A question about a picture.
+
+    kinds: of scene that it can be asked about; one named twice is drawn twice as often. ask: the question about a scene.
+    draw: another way to a scene and the question.
+    """
+
+    kinds: tuple[SceneKind, ...]
+    ask: Callable[[Scene, Split, np.random.Generator], Item]
+    draw: Callable[[Split, np.random.Generator], Item] | None = None
+
+    def make(self, split: Split, generator: np.random.Generator) -> Item:
+        """A scene and the question about it."""
+        if self.draw is not None:
+            return self.draw(split, generator)
+        return self.ask(sample_scene(choose(generator, self.kinds), split, generator), split, generator)
+
+
+@dataclass(frozen=True, slots=True)
+class FilmTask:
+    """A question about a film of one of these kinds. draw: another way to a film and the question."""
+
+    kinds: tuple[FilmKind, ...]
+    ask: Callable[[Film, Split, np.random.Generator], Item]
+    draw: Callable[[Split, np.random.Generator], Item] | None = None
+
+    def make(self, split: Split, generator: np.random.Generator) -> Item:
+        """A film and the question about it."""
+        if self.draw is not None:
+            return self.draw(split, generator)
+        return self.ask(sample_film(choose(generator, self.kinds), split, generator), split, generator)
+
+
+PICTURE_TASKS: dict[str, PictureTask] = {
+    "name": PictureTask(("single", "single", "placed"), _ask_name),
+    "colour": PictureTask(("single", "placed", "pair"), _ask_colour),
+    "count": PictureTask(("many", "many", "many", "groups", "single"), _ask_count),
+    "place": PictureTask(("placed", "placed", "pair"), _ask_place),
+    "size": PictureTask(("single",), _ask_size, _draw_size),
+    "exists": PictureTask(("single", "many", "pair"), _ask_existence),
+    "relation": PictureTask(("pair",), _ask_relation),
+    "read": PictureTask(("digits", "word"), _ask_writing),
+    "describe": PictureTask(("single", "placed", "many", "pair", "pair"), _ask_description),
 }
-FILM_TASKS: dict[str, MakeItem] = {
-    "film_event": _about_film,
-    "film_direction": _about_direction,
-    "film_name": _about_film_thing,
-    "film_count": _about_film_count,
+FILM_TASKS: dict[str, FilmTask] = {
+    "film_event": FilmTask(FILM_KINDS, _ask_event, _draw_event),
+    "film_direction": FilmTask(("move",), _ask_direction),
+    "film_name": FilmTask(("move", "appear", "vanish", "still"), _ask_film_thing),
+    "film_count": FilmTask(("count_up", "count_down"), _ask_film_count),
 }

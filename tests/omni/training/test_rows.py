@@ -7,6 +7,7 @@ import pytest
 
 from vivavoce.content import Audio, Conversation, Image, assistant, user
 from vivavoce.data.answers import Answer
+from vivavoce.data.curriculum import iterate_examples
 from vivavoce.data.example import (
     PRESET_VOICE,
     Example,
@@ -19,7 +20,7 @@ from vivavoce.data.example import (
 )
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import make_tiny
-from vivavoce.omni.layout import RowWriter, place_transcript, weigh_spoken
+from vivavoce.omni.layout import TEXT_WEIGHT, RowWriter, place_transcript, weigh_spoken
 from vivavoce.omni.steps import CLOCK, SPEAK, STOP, TOKEN, Steps
 from vivavoce.omni.training.rows import TRIM_MARGIN_S, RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, train_vocabulary
@@ -192,3 +193,13 @@ def test_what_does_not_fit_is_refused(maker: RowMaker, tmp_path: Path) -> None:
     endless = Speech("how " * 100, "any-train-0")
     with pytest.raises(DataError, match="at most 512 are trained on"):
         make(maker, make_example("audio", "text", unrendered(endless), answer=["three"], speeches=[endless]))
+
+
+def test_all_answers_about_one_picture_are_learned(maker: RowMaker, vocabulary: Vocabulary) -> None:
+    examples = iterate_examples("train", 5, {"looking": 1.0})
+    example = next(one for one in examples if len(one.messages.messages) == 8)
+    steps = make(maker, example)
+    replies = [turn.text for turn in example.messages.messages[1::2]]
+    learned = [*map(int, steps.targets[steps.target_weights == TEXT_WEIGHT])]
+    end = vocabulary.id_of("<end>")
+    assert learned == [idx for reply in replies for idx in (*vocabulary.encode(reply), end)]

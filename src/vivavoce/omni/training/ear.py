@@ -48,6 +48,8 @@ class EarTrainConfig:
 
     preset: str = "nano"
     """nano, small or tiny"""
+    start_from: str = ""
+    """digest of the trunk whose stem starts it; empty: none"""
     data: str = ""
     """digest of the rendered data"""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup_steps=50, decay_share=0.4))

@@ -11,10 +11,12 @@ from typing import Literal
 import torch
 
 from vivavoce.data.voices.shards import Shards
+from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
+from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.ear import Ear, EarTrainConfig, Utterances, measure_ear, train_ear
-from vivavoce.omni.training.loop import LoopConfig
-from vivavoce.omni.training.places import digest_data, find_vocabulary, prepare_user_mels
+from vivavoce.omni.training.loop import LoopConfig, load_weights
+from vivavoce.omni.training.places import digest_data, find_vocabulary, find_weights, prepare_user_mels
 from vivavoce.run import Run
 
 _TEST_BATCH = 50
@@ -26,7 +28,7 @@ def train(
     preset: Literal["nano", "small", "tiny"] = "nano",
     data: Path = Path("runs/data"),
     run: Path = Path("runs/ear"),
-    vocabulary: Path | None = None,
+    start_from: Path | None = None,
     steps: int = 1500,
     utterances: int = 64,
     rate: float = 2e-3,
@@ -42,7 +44,7 @@ def train(
         preset: size of the network that it is for.
         data: folder of renderings.
         run: run directory.
-        vocabulary: run or checkpoint whose tokenizer to write with; else one is learned from the curriculum.
+        start_from: run of `viva train omni` whose stem and tokenizer it goes on from; else both are new.
         steps: optimiser steps.
         utterances: recordings of one step.
         rate: peak learning rate.
@@ -56,15 +58,26 @@ def train(
     loop = LoopConfig(
         steps=steps, warmup_steps=50, decay_share=0.4, save_every_steps=100, sample_every_steps=100, seed=seed
     )
-    config = EarTrainConfig(preset=preset, data=digest_data(data), loop=loop, utterances=utterances, rate=rate)
+    config = EarTrainConfig(
+        preset=preset,
+        start_from="" if start_from is None else digest_file(find_weights(start_from)),
+        data=digest_data(data),
+        loop=loop,
+        utterances=utterances,
+        rate=rate,
+    )
     opened = Run.open(run, config, resume=resume)
     shape = PRESETS[preset]()
-    tokens = find_vocabulary(run, [run, *([vocabulary] if vocabulary else [])], shape)
+    tokens = find_vocabulary(run, [run, *([start_from] if start_from else [])], shape)
     mels = prepare_user_mels(data)
     held_out = [Shards(folder) for folder in mels if folder.name.endswith("-test")]
     learned = [Shards(folder) for folder in mels if not folder.name.endswith("-test")]
     torch.manual_seed(seed)
     ear = Ear(shape)
+    if start_from is not None:
+        trunk = OmniForConversation(shape)
+        load_weights(find_weights(start_from), {"omni": trunk})
+        ear.stem.load_state_dict(trunk.stem.state_dict())
 
     def write_sample(step: int, folder: Path) -> None:
         test = Utterances(held_out, tokens, _TEST_BATCH, seed=seed).take_clean(_TEST_BATCH)

@@ -36,7 +36,9 @@ class OmniTrainConfig:
     start_from: str = ""
     """a checkpoint whose weights start this cycle; empty: from scratch"""
     ear: str = ""
-    """digest of the ear whose stem starts this cycle; empty: none"""
+    """digest of the ear that says when words were over, and whose stem starts this cycle; empty: none"""
+    keep_stem: bool = False
+    """whether the stem of `start_from` stays"""
     data: str = ""
     """digest of the rendered data, so that a run does not go on with other sounds"""
     mix: str = "all"

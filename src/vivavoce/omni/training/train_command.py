@@ -58,6 +58,7 @@ def train(
     run: Path = Path("runs/omni"),
     start_from: Path | None = None,
     ear: Path | None = None,
+    keep_stem: bool = False,
     steps: int = 4000,
     rows: int = 48,
     decay_share: float = 0.4,
@@ -81,6 +82,7 @@ def train(
         run: run directory.
         start_from: a checkpoint or run whose weights start this learning-rate cycle.
         ear: run of `viva train ear` whose stem the trunk starts from, and which says when each word was over.
+        keep_stem: keep the stem of --start-from, and take from the ear only when words were over.
         steps: optimiser steps of the cycle.
         rows: rows of one step.
         decay_share: last part of the steps, over which the learning rate falls.
@@ -98,6 +100,7 @@ def train(
         preset=preset,
         start_from="" if start_from is None else str(start_from),
         ear="" if ear is None else digest_file(find_weights(ear)),
+        keep_stem=keep_stem,
         data=digest_data(data, codec, images),
         mix=mix,
         loop=LoopConfig(steps=steps, decay_share=decay_share, save_every_steps=100, sample_every_steps=200, seed=seed),
@@ -130,7 +133,7 @@ def _train(
     model = OmniForConversation(shape)
     if config.start_from:
         load_weights(find_weights(Path(config.start_from)), {"omni": model})
-    if hearing is not None:
+    if hearing is not None and not config.keep_stem:
         model.stem.load_state_dict(hearing.stem.state_dict())
     torch.nn.Module.to(model, place.device)
 

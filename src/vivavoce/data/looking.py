@@ -1,0 +1,82 @@
+"""Several questions about one picture or film, asked and answered in text, as somebody who looks at it with the model asks.
+
+A picture costs 64 steps to read however much is asked about it, so this is where most of seeing is learned.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vivavoce.content import Conversation, Message, Part, Text
+from vivavoce.data.drawing import draw_film, draw_scene
+from vivavoce.data.example import Example, Split
+from vivavoce.data.items import Item, choose
+from vivavoce.data.scenes import FILM_KINDS, SCENE_KINDS, FilmKind, SceneKind, sample_film, sample_scene
+from vivavoce.data.seeing_tasks import FILM_TASKS, PICTURE_TASKS
+from vivavoce.data.styles import choose_style
+
+_FILM_SHARE = 0.25
+_QUESTIONS = (2, 5)
+"""At least and at most, where the picture has as many; fewer when two have the same answer."""
+_BARE_SHARE = 0.4
+"""Of questions typed without their last mark."""
+_SCENE_SHARES: dict[SceneKind, float] = {
+    "single": 0.25, "placed": 0.15, "many": 0.22, "pair": 0.18, "groups": 0.08, "digits": 0.06, "word": 0.06,
+}  # fmt: skip
+_ASKED_AGAIN = ("exists", "colour", "count")
+"""Questions that have other answers when asked about another thing."""
+
+
+def make_looking(split: Split, generator: np.random.Generator, example_id: str) -> Example:
+    """A picture or film with up to five questions about it; the last answer is the one that counts."""
+    part, items, is_new_style = (_watch if generator.random() < _FILM_SHARE else _look)(split, generator)
+    messages: list[Message] = []
+    for number, item in enumerate(items):
+        ask = item.ask.rstrip(".?") if generator.random() < _BARE_SHARE else item.ask
+        parts: tuple[Part, ...] = (part, Text(ask)) if number == 0 else (Text(ask),)
+        messages += [Message("user", parts), Message("assistant", (Text(item.say),))]
+    marks = ("-new_style" if is_new_style else "") + ("-new_phrasing" if any(item.is_new for item in items) else "")
+    inputs = frozenset({"text"} if len(items) > 1 else {"text", "video" if items[0].film else "image"})
+    return Example(
+        f"{example_id}-looking{marks}",
+        "looking",
+        split,
+        inputs,
+        frozenset({"text"}),
+        Conversation(tuple(messages)),
+        items[-1].answer,
+    )
+
+
+def _look(split: Split, generator: np.random.Generator) -> tuple[Part, list[Item], bool]:
+    shares = np.array([_SCENE_SHARES[kind] for kind in SCENE_KINDS])
+    kind = SCENE_KINDS[int(generator.choice(len(SCENE_KINDS), p=shares / shares.sum()))]
+    scene = sample_scene(kind, split, generator)
+    tasks = [name for name, task in PICTURE_TASKS.items() if kind in task.kinds]
+    items = [PICTURE_TASKS[name].ask(scene, split, generator) for name in _choose_questions(tasks, generator)]
+    style, is_new = choose_style(split, generator)
+    return draw_scene(scene, style), _drop_repeated(items), is_new
+
+
+def _watch(split: Split, generator: np.random.Generator) -> tuple[Part, list[Item], bool]:
+    kind: FilmKind = choose(generator, FILM_KINDS)
+    film = sample_film(kind, split, generator)
+    tasks = [name for name, task in FILM_TASKS.items() if kind in task.kinds]
+    items = [FILM_TASKS[name].ask(film, split, generator) for name in _choose_questions(tasks, generator)]
+    style, is_new = choose_style(split, generator)
+    return draw_film(list(film.frames), style), _drop_repeated(items), is_new
+
+
+def _choose_questions(tasks: list[str], generator: np.random.Generator) -> list[str]:
+    """Some of `tasks` in any order, those that can be asked again perhaps twice."""
+    options = [*tasks, *(name for name in tasks if name in _ASKED_AGAIN)]
+    least, most = _QUESTIONS
+    count = min(len(options), int(generator.integers(least, most + 1)))
+    return [options[idx] for idx in generator.permutation(len(options))[:count]]
+
+
+def _drop_repeated(items: list[Item]) -> list[Item]:
+    seen: dict[str, Item] = {}
+    for item in items:
+        seen.setdefault(item.say, item)
+    return list(seen.values())
