@@ -13,10 +13,9 @@ import torch
 from vivavoce.data.voices.shards import Shards
 from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
-from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.ear import Ear, EarTrainConfig, Utterances, measure_ear, train_ear
-from vivavoce.omni.training.loop import LoopConfig, load_weights
-from vivavoce.omni.training.places import digest_data, find_vocabulary, find_weights, prepare_user_mels
+from vivavoce.omni.training.loop import LoopConfig
+from vivavoce.omni.training.places import digest_data, find_vocabulary, find_weights, load_trunk, prepare_user_mels
 from vivavoce.run import Run
 
 _TEST_BATCH = 50
@@ -75,9 +74,7 @@ def train(
     torch.manual_seed(seed)
     ear = Ear(shape)
     if start_from is not None:
-        trunk = OmniForConversation(shape)
-        load_weights(find_weights(start_from), {"omni": trunk})
-        ear.stem.load_state_dict(trunk.stem.state_dict())
+        ear.stem.load_state_dict(load_trunk(start_from, shape).stem.state_dict())
 
     def write_sample(step: int, folder: Path) -> None:
         test = Utterances(held_out, tokens, _TEST_BATCH, seed=seed).take_clean(_TEST_BATCH)

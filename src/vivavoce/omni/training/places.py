@@ -13,6 +13,7 @@ from vivavoce.files import digest_file, digest_json
 from vivavoce.omni.codec.storage import load_codec
 from vivavoce.omni.configuration import OmniConfig
 from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
+from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.ear import Ear
 from vivavoce.omni.training.features import digest_codes, prepare_mels
 from vivavoce.omni.training.loop import load_weights
@@ -72,6 +73,16 @@ def load_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
     ear = Ear(shape)
     load_weights(find_weights(run), {"ear": ear})
     return ear
+
+
+def load_trunk(run: Path, shape: OmniConfig) -> OmniForConversation:
+    """The trunk of a run of `viva train omni`.
+
+    Raises: ConfigError if it has no state; CheckpointError if it has another shape.
+    """
+    model = OmniForConversation(shape)
+    load_weights(find_weights(run), {"omni": model})
+    return model
 
 
 def digest_data(data: Path, codec: Path | None = None, images: Path | None = None) -> str:

@@ -33,7 +33,7 @@ from vivavoce.omni.training.features import (
     prepare_codes,
 )
 from vivavoce.omni.training.held_out import make_held_out, measure_held_out
-from vivavoce.omni.training.loop import LoopConfig, load_weights
+from vivavoce.omni.training.loop import LoopConfig
 from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
 from vivavoce.omni.training.parallel import Place, join_processes
 from vivavoce.omni.training.pictures import PictureCodes
@@ -42,6 +42,7 @@ from vivavoce.omni.training.places import (
     find_vocabulary,
     find_weights,
     load_ear,
+    load_trunk,
     prepare_user_mels,
 )
 from vivavoce.omni.training.rows import RowMaker
@@ -130,9 +131,7 @@ def _train(
     maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(pictures))
     mix = _read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
-    model = OmniForConversation(shape)
-    if config.start_from:
-        load_weights(find_weights(Path(config.start_from)), {"omni": model})
+    model = load_trunk(Path(config.start_from), shape) if config.start_from else OmniForConversation(shape)
     if hearing is not None and not config.keep_stem:
         model.stem.load_state_dict(hearing.stem.state_dict())
     torch.nn.Module.to(model, place.device)
@@ -207,8 +206,7 @@ def pack(
         card: model card to put in as README.md.
     """
     shape = PRESETS[json.loads((run / "config.json").read_text())["config"]["preset"]]()
-    model = OmniForConversation(shape)
-    load_weights(find_weights(run), {"omni": model})
+    model = load_trunk(run, shape)
     vocabulary = load_vocabulary(run, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
     text = card.read_text() if card is not None else ""
     save_checkpoint(out, model, vocabulary, codec=_find_codec(codec), images=_find_pictures(images), card=text)
