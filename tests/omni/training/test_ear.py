@@ -16,7 +16,7 @@ from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.ear import BLANK, Ear, EarTrainConfig, Utterances, align, measure_ear, train_ear
 from vivavoce.omni.training.features import PreparedSounds, prepare_alignments
 from vivavoce.omni.training.loop import Loop, LoopConfig, load_weights
-from vivavoce.omni.training.places import find_weights, load_ear, load_trunk
+from vivavoce.omni.training.places import find_weights, load_ear, load_trunk, start_ear
 from vivavoce.omni.vocabulary import Vocabulary, save_vocabulary, train_vocabulary
 from vivavoce.run import Run
 
@@ -147,13 +147,18 @@ def test_the_ear_of_another_vocabulary_is_refused(mels: Path, vocabulary: Vocabu
         load_weights(find_weights(tmp_path / "nothing"), {"ear": ear})
 
 
-def test_a_trunk_is_loaded_whole_for_an_ear_to_go_on_from(tmp_path: Path) -> None:
+def test_an_ear_goes_on_from_a_trunk_or_an_ear(mels: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
     torch.manual_seed(0)
     trunk = OmniForConversation(make_tiny())
     loop = LoopConfig(steps=1, warmup_steps=1, save_every_steps=1, sample_every_steps=0)
     Loop(Run.open(tmp_path / "omni", EarTrainConfig(preset="tiny")), loop, {"omni": trunk}, {}).save()
-    loaded = load_trunk(tmp_path / "omni", make_tiny())
+    loaded = start_ear(tmp_path / "omni", make_tiny(), vocabulary)
     for name, tensor in trunk.stem.state_dict().items():
         assert torch.equal(tensor, loaded.stem.state_dict()[name]), name
+    ear = train(tmp_path / "ear", mels, vocabulary, 2)
+    save_vocabulary(vocabulary, tmp_path / "ear")
+    loaded = start_ear(tmp_path / "ear", make_tiny(), vocabulary)
+    for name, tensor in ear.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
     with pytest.raises(CheckpointError, match="does not fit"):
         load_trunk(tmp_path / "omni", PRESETS["nano"]())

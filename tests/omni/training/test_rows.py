@@ -22,6 +22,7 @@ from vivavoce.errors import DataError
 from vivavoce.omni.configuration import make_tiny
 from vivavoce.omni.layout import TEXT_WEIGHT, RowWriter, place_transcript, weigh_spoken
 from vivavoce.omni.steps import CLOCK, SPEAK, STOP, TOKEN, Steps
+from vivavoce.omni.training.noise import change_length, draw_voice_change
 from vivavoce.omni.training.rows import TRIM_MARGIN_S, RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, train_vocabulary
 
@@ -96,8 +97,9 @@ def test_a_spoken_answer_starts_with_the_first_whole_frame_after_the_users_end(
         steps = maker.make(example, np.random.default_rng(seed))
         generator = np.random.default_rng(seed)
         generator.random()  # whether it may draw
+        said_s = change_length(150, draw_voice_change(generator)) / 100
         lead_s = float(generator.uniform(0.0, 0.4))
-        end_frame = int((lead_s + 1.5 - TRIM_MARGIN_S) / 0.08)
+        end_frame = int((lead_s + said_s - TRIM_MARGIN_S) / 0.08)
         assert np.flatnonzero(steps.turn == SPEAK).tolist() == [end_frame + 1]
         assert np.flatnonzero(steps.turn == STOP).tolist() == [end_frame + 6]
         codes = steps.codes[end_frame + 1 : end_frame + 6]

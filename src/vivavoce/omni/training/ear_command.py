@@ -15,7 +15,7 @@ from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.training.ear import Ear, EarTrainConfig, Utterances, measure_ear, train_ear
 from vivavoce.omni.training.loop import LoopConfig
-from vivavoce.omni.training.places import digest_data, find_vocabulary, find_weights, load_trunk, prepare_user_mels
+from vivavoce.omni.training.places import digest_data, find_vocabulary, find_weights, prepare_user_mels, start_ear
 from vivavoce.run import Run
 
 _TEST_BATCH = 50
@@ -43,7 +43,7 @@ def train(
         preset: size of the network that it is for.
         data: folder of renderings.
         run: run directory.
-        start_from: run of `viva train omni` whose stem and tokenizer it goes on from; else both are new.
+        start_from: run whose tokenizer and stem it goes on from (one of this command: its words too); else all is new.
         steps: optimiser steps.
         utterances: recordings of one step.
         rate: peak learning rate.
@@ -72,9 +72,7 @@ def train(
     held_out = [Shards(folder) for folder in mels if folder.name.endswith("-test")]
     learned = [Shards(folder) for folder in mels if not folder.name.endswith("-test")]
     torch.manual_seed(seed)
-    ear = Ear(shape)
-    if start_from is not None:
-        ear.stem.load_state_dict(load_trunk(start_from, shape).stem.state_dict())
+    ear = Ear(shape) if start_from is None else start_ear(start_from, shape, tokens)
 
     def write_sample(step: int, folder: Path) -> None:
         test = Utterances(held_out, tokens, _TEST_BATCH, seed=seed).take_clean(_TEST_BATCH)

@@ -1,7 +1,8 @@
 """How a recording differs each time it is heard: the room's steady noise, the gain and the voice, drawn on the log-mel.
 
-Twenty voices are few, so the length of the vocal tract is drawn too: all bands move up or down by one factor (Jaitly and
-Hinton 2013), under a smooth curve that stands for another mouth and microphone.
+Twenty voices are few, so much of a voice is drawn too: the length of the vocal tract (all bands move up or down by one
+factor; Jaitly and Hinton 2013), a smooth curve that stands for another mouth and microphone, the pace, and bands that are
+missing (Park et al. 2019).
 """
 
 from __future__ import annotations
@@ -30,26 +31,53 @@ def draw_gain(generator: np.random.Generator) -> float:
 
 
 class VoiceChange(NamedTuple):
-    """warp: factor on the band axis; curve [80]: added to the scaled log-mel."""
+    """warp: factor on the band axis; curve [80]: added to the scaled log-mel; pace: how many times as fast; missing: bands
+    (first, last + 1) that are silent."""
 
     warp: float
     curve: np.ndarray
+    pace: float = 1.0
+    missing: tuple[tuple[int, int], ...] = ()
+
+
+_MAX_MISSING = 14
 
 
 def draw_voice_change(generator: np.random.Generator) -> VoiceChange:
-    """Another speaker from the same recording; a fifth of the time hardly another. chosen: within 15%."""
+    """Another speaker from the same recording; a fifth of the time hardly another. chosen: bands within 15%, pace within
+    20%, at most two gaps of 14 bands."""
     strength = 0.1 if generator.random() < 0.2 else 1.0
     warp = float(np.exp(strength * generator.uniform(-0.15, 0.15)))
     knots = strength * (generator.normal(0, 0.1, 6) + np.linspace(0, 1, 6) * generator.uniform(-0.4, 0.4))
-    return VoiceChange(warp, np.interp(np.linspace(0, 5, MEL_BINS), np.arange(6), knots).astype(np.float32))
+    pace = float(np.exp(strength * generator.uniform(-0.2, 0.2)))
+    num_gaps = 0 if strength < 1.0 else int(generator.integers(3))
+    widths = generator.integers(2, _MAX_MISSING + 1, size=num_gaps).tolist()
+    firsts = [int(generator.integers(MEL_BINS - width + 1)) for width in widths]
+    missing = tuple((first, first + width) for first, width in zip(firsts, widths))
+    curve = np.interp(np.linspace(0, 5, MEL_BINS), np.arange(6), knots).astype(np.float32)
+    return VoiceChange(warp, curve, pace, missing)
 
 
 def change_voice(mel: np.ndarray, change: VoiceChange) -> np.ndarray:
-    """Scaled log-mel [F, 80] of another voice saying the same at the same time; silence stays silent."""
-    places = np.clip(np.arange(MEL_BINS) * change.warp, 0, MEL_BINS - 1)
-    below = np.floor(places).astype(int)
-    share = (places - below).astype(np.float32)
-    above = np.minimum(below + 1, MEL_BINS - 1)
-    warped = (1 - share) * mel[:, below] + share * mel[:, above]
+    """Scaled log-mel [round(F / pace), 80] of another voice saying the same; silence stays silent."""
+    warped = _resample(_resample(mel.T, change.warp, MEL_BINS).T, change.pace, change_length(len(mel), change))
     changed = np.maximum(warped + change.curve, MEL_FLOOR)
-    return np.where(warped <= MEL_FLOOR + 1e-3, MEL_FLOOR, changed).astype(np.float32)
+    changed[warped <= MEL_FLOOR + 1e-3] = MEL_FLOOR
+    for first, stop in change.missing:
+        changed[:, first:stop] = MEL_FLOOR
+    return changed.astype(np.float32)
+
+
+def change_length(num_frames: int, change: VoiceChange) -> int:
+    """Frames of the changed recording, at least one."""
+    return max(1, round(num_frames / change.pace))
+
+
+def _resample(rows: np.ndarray, factor: float, num_rows: int) -> np.ndarray:
+    """`num_rows` rows that lie `factor` apart in `rows`, by linear interpolation; the last one goes on."""
+    if factor == 1.0 and num_rows == len(rows):
+        return rows
+    places = np.clip(np.arange(num_rows) * factor, 0, len(rows) - 1)
+    below = np.floor(places).astype(int)
+    share = (places - below).astype(np.float32)[:, None]
+    return (1 - share) * rows[below] + share * rows[np.minimum(below + 1, len(rows) - 1)]

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from safetensors import safe_open
+
 from vivavoce.data.pools import iterate_text_corpus
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file, digest_json
@@ -72,6 +74,19 @@ def load_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
         raise ConfigError(f"the ear in {run} learned another vocabulary; train it with the tokenizer.json of the trunk")
     ear = Ear(shape)
     load_weights(find_weights(run), {"ear": ear})
+    return ear
+
+
+def start_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
+    """An ear to go on from: that of a run of `viva train ear`, or a new one on the stem of a run of `viva train omni`.
+
+    Raises: as `load_ear` and `load_trunk` do.
+    """
+    with safe_open(find_weights(run), "pt") as weights:
+        if any(name.startswith("ear.") for name in weights.keys()):  # noqa: SIM118 (not a mapping)
+            return load_ear(run, shape, vocabulary)
+    ear = Ear(shape)
+    ear.stem.load_state_dict(load_trunk(run, shape).stem.state_dict())
     return ear
 
 

@@ -35,7 +35,14 @@ from vivavoce.omni.layout import (
     without_sound,
 )
 from vivavoce.omni.steps import SPEAK, StepRow, Steps
-from vivavoce.omni.training.noise import VoiceChange, change_voice, draw_floor, draw_gain, draw_voice_change
+from vivavoce.omni.training.noise import (
+    VoiceChange,
+    change_length,
+    change_voice,
+    draw_floor,
+    draw_gain,
+    draw_voice_change,
+)
 
 MEL_HZ = 100.0
 TRIM_MARGIN_S = 0.05
@@ -136,9 +143,10 @@ class RowMaker:
             for message in example.messages.messages:
                 if message.role == "user" and (quiet := without_sound(message)).parts:
                     self.writer.write_message(row, quiet)
-        schedule = timeline.schedule(self._duration_s)
+        heard = ChangedSounds(self.sounds, draw_voice_change(generator))
+        schedule = timeline.schedule(heard.duration_s)
         lead_s = float(generator.uniform(0.0, 0.4)) if any(isinstance(s.event, UserSpan) for s in schedule) else 0.0
-        track = self._make_track(schedule, lead_s, timeline.tail_s, generator)
+        track = self._make_track(schedule, heard, lead_s, timeline.tail_s, generator)
         answer = example.messages.messages[-1]
         drawn = [self.images.encode(image) for image in answer.parts_of(Image)] if answer.role == "assistant" else []
         if "audio" in example.outputs:
@@ -160,7 +168,12 @@ class RowMaker:
         track.num_steps = step + 1
 
     def _make_track(
-        self, schedule: Sequence[Scheduled], lead_s: float, tail_s: float, generator: np.random.Generator
+        self,
+        schedule: Sequence[Scheduled],
+        heard: ChangedSounds,
+        lead_s: float,
+        tail_s: float,
+        generator: np.random.Generator,
     ) -> LiveTrack:
         end_s = max((item.end_s for item in schedule), default=0.0) + lead_s + tail_s
         delay = self.writer.config.transcript_delay_steps
@@ -168,7 +181,7 @@ class RowMaker:
         is_heard = any(isinstance(item.event, UserSpan) for item in schedule)
         sound = make_quiet(num_steps * MEL_FRAMES_PER_STEP, draw_floor(generator), generator) if is_heard else None
         track = LiveTrack(sound, num_steps, self.writer.config.num_books)
-        gain, voice = draw_gain(generator), draw_voice_change(generator)
+        gain = draw_gain(generator)
         for item in schedule:
             start_s = item.start_s + lead_s
             if isinstance(item.event, Insert):
@@ -177,7 +190,7 @@ class RowMaker:
             elif isinstance(item.event, OwnSpan):
                 self._place_own(track, item, lead_s)
             else:
-                self._place_user(track, item.event, start_s, gain, voice)
+                self._place_user(track, item.event, heard, start_s, gain)
         return track
 
     def _place_own(self, track: LiveTrack, item: Scheduled, lead_s: float) -> None:
@@ -189,30 +202,51 @@ class RowMaker:
         text = item.event.speech.text
         track.speak(start, self.writer.vocabulary.encode(text), self.sounds.own_codes(item.event.speech), stop=stop)
 
-    def _place_user(self, track: LiveTrack, span: UserSpan, start_s: float, gain: float, voice: VoiceChange) -> None:
-        mel = self.sounds.user_mel(span.what)
+    def _place_user(self, track: LiveTrack, span: UserSpan, heard: ChangedSounds, start_s: float, gain: float) -> None:
+        mel = heard.user_mel(span.what)
         first_frame = round(start_s * MEL_HZ)
         assert track.mel is not None
-        heard = change_voice(mel, voice) if isinstance(span.what, Speech) else mel
-        mix_mel(track.mel, heard + gain, first_frame)
+        mix_mel(track.mel, mel + gain, first_frame)
         if isinstance(span.what, Speech):
             ids = self.writer.vocabulary.encode(span.what.text)
-            track.hear(self._place_transcript(span.what, ids, mel, first_frame), ids)
+            track.hear(self._place_transcript(heard.token_ends(span.what), ids, mel, first_frame), ids)
 
-    def _place_transcript(self, speech: Speech, ids: list[int], mel: np.ndarray, first_frame: int) -> list[int]:
+    def _place_transcript(
+        self, ends: np.ndarray | None, ids: list[int], mel: np.ndarray, first_frame: int
+    ) -> list[int]:
         """Steps at which the transcript is written: by alignment where there is one, else guessed from loudness."""
         delay = self.writer.config.transcript_delay_steps
-        ends = self.sounds.token_ends(speech)
         if ends is not None and len(ends) == len(ids):
             return [int((first_frame + end) // MEL_FRAMES_PER_STEP) + delay - EAR_LATENESS_STEPS for end in ends]
         weights = [weigh_spoken(self.writer.vocabulary.decode([idx])) for idx in ids]
         return place_transcript(mel.max(axis=1), weights, first_frame=first_frame, delay_steps=delay)
 
-    def _duration_s(self, what: Heard) -> float:
+
+@dataclass(frozen=True, slots=True)
+class ChangedSounds:
+    """Sounds as one user makes them in one conversation: speech in a changed voice, all else as it is."""
+
+    sounds: Sounds
+    voice: VoiceChange
+
+    def user_mel(self, what: Heard) -> np.ndarray:
+        """As `Sounds.user_mel`."""
+        mel = self.sounds.user_mel(what)
+        return change_voice(mel, self.voice) if isinstance(what, Speech) else mel
+
+    def token_ends(self, speech: Speech) -> np.ndarray | None:
+        """As `Sounds.token_ends`."""
+        ends = self.sounds.token_ends(speech)
+        return None if ends is None else np.round(ends / self.voice.pace).astype(int)
+
+    def duration_s(self, what: Heard) -> float:
+        """How long it sounds, without the quiet that trimming leaves."""
         if isinstance(what, Speech) and what.voice == PRESET_VOICE:
             return len(self.sounds.own_codes(what)) / CLOCK_HZ
-        margin_s = TRIM_MARGIN_S if isinstance(what, Speech) else 0.0
-        return max(0.02, len(self.sounds.user_mel(what)) / MEL_HZ - margin_s)
+        num_frames = len(self.sounds.user_mel(what))
+        if not isinstance(what, Speech):
+            return max(0.02, num_frames / MEL_HZ)
+        return max(0.02, change_length(num_frames, self.voice) / MEL_HZ - TRIM_MARGIN_S)
 
 
 def _strip_request(example: Example) -> Example:
