@@ -170,3 +170,18 @@ class Talk:
 @pytest.fixture
 def talk() -> Talk:
     return Talk()
+
+
+def without_deltas(names):
+    return [name for name in names if "delta" not in name and "transcription" not in name]
+
+
+def write(talk, text, **more):
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}], **more}
+    return talk.send("conversation.item.create", item=item)
+
+
+def error_of(events):
+    (event,) = events
+    assert event["type"] == "error", event
+    return event["error"]

@@ -26,8 +26,7 @@ from vivavoce.serve.guards.voice_calibration import Looks, Recording, choose_thr
 from vivavoce.serve.scripted_engine import OTHER_HZ, PRESET_HZ, make_tone
 from vivavoce.serve.session_state import State
 
-from .conftest import Talk
-from .test_session import write
+from .conftest import Talk, write
 
 
 class PitchEncoder:

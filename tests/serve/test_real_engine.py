@@ -9,8 +9,7 @@ from vivavoce.content import Image
 from vivavoce.serve.items import show_picture
 from vivavoce.serve.session_state import State
 
-from .conftest import Talk
-from .test_session import write
+from .conftest import Talk, write
 
 pytest.importorskip("torch")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

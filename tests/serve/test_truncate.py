@@ -6,8 +6,7 @@ from vivavoce.serve.responses import cut_text
 from vivavoce.serve.rewinding import Fed, StepLog
 from vivavoce.serve.session_state import State
 
-from .conftest import Talk
-from .test_session import error_of, write
+from .conftest import Talk, error_of, write
 
 
 def say_something(talk: Talk, text: str = "one two three four five six") -> str:

@@ -6,6 +6,8 @@ from vivavoce.content import Image
 from vivavoce.omni.engine_protocol import AnswerDelta, SlotOutput
 from vivavoce.serve.usage import Usage
 
+from .conftest import write
+
 FRAME = np.zeros(1920, np.float32)
 PICTURE = Image(np.zeros((8, 8, 3), np.uint8))
 
@@ -40,3 +42,41 @@ def test_a_drawing_of_the_live_slot_is_output_and_what_it_read_is_input():
     assert usage.to_wire()["input_token_details"]["audio_tokens"] == 3
     assert usage.to_wire()["output_token_details"] == {"text_tokens": 67, "audio_tokens": 2}
     assert usage.to_wire()["total_tokens"] == 97
+
+
+def test_usage_counts_each_kind_of_step(talk):
+    talk.configure()
+    write(talk, "draw a ball")
+    talk.send("response.create")
+    talk.run(12.0)
+    usage = talk.last("response.done")["response"]["usage"]
+    # one message read; "Hello. You wrote: draw a ball" is six words of three clock steps each; a drawing is 66 steps
+    assert usage["input_token_details"] == {"text_tokens": 1, "audio_tokens": 0, "image_tokens": 0, "cached_tokens": 0}
+    assert usage["output_token_details"] == {"text_tokens": 6 + 66, "audio_tokens": 18}
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (1, 90, 91)
+
+
+def test_usage_counts_what_was_heard_once_and_starts_anew_with_each_response(talk):
+    talk.configure()
+    for _ in range(2):
+        talk.speak(0.8)
+        talk.send("input_audio_buffer.commit")
+        talk.send("response.create")
+        talk.run(6.0)
+        usage = talk.last("response.done")["response"]["usage"]
+        assert usage["input_token_details"]["audio_tokens"] == 10
+        assert usage["input_token_details"]["text_tokens"] == 0
+        # "I heard 3 words.": four words of three clock steps
+        assert usage["output_token_details"] == {"text_tokens": 4, "audio_tokens": 12}
+
+
+def test_usage_of_a_text_answer_is_what_was_read_and_what_was_written(talk):
+    talk.configure()
+    talk.send("session.update", session={"type": "realtime", "output_modalities": ["text"]})
+    write(talk, "good day")
+    talk.send("response.create")
+    talk.run(1.0)
+    usage = talk.last("response.done")["response"]["usage"]
+    # the instructions and the message; "Hello. You wrote: good day"
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (2, 5, 7)
+    assert usage["output_token_details"] == {"text_tokens": 5, "audio_tokens": 0}

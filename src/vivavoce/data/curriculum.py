@@ -18,8 +18,8 @@ from vivavoce.data.drawing import draw_film, draw_scene
 from vivavoce.data.example import PRESET_VOICE, Example, Modalities, Speech, Split, any_voice, unrendered
 from vivavoce.data.items import Item, choose
 from vivavoce.data.live import TAKES, make_live
-from vivavoce.data.looking import make_looking
 from vivavoce.data.pools import list_items
+from vivavoce.data.rounds import make_knowing, make_looking
 from vivavoce.data.sounds import render_sound
 from vivavoce.data.styles import choose_clean_style, choose_style
 
@@ -70,12 +70,13 @@ def list_cell_tasks(inputs: str, outputs: str) -> dict[str, float]:
 
 Mix = Mapping[str, float]
 """Weights of groups: cells by name (`audio+image -> text`), `reading` (text read aloud), `writing` (dictation), `looking`
-(questions about what is seen, one after another), `live`."""
+and `knowing` (rounds of questions in text), `live`."""
 
 DEFAULT_MIX: dict[str, float] = {
     "reading": 0.15,
     "writing": 0.13,
     "looking": 0.12,
+    "knowing": 0.08,
     "live": 0.15,
     "text -> text": 0.03,
     "text -> audio": 0.03,
@@ -157,6 +158,8 @@ def _make_of_group(group: str, split: Split, generator: np.random.Generator, exa
         return make_live(split, generator, example_id)
     if group == "looking":
         return make_looking(split, generator, example_id)
+    if group == "knowing":
+        return make_knowing(split, generator, example_id)
     if group == "reading":
         outputs = "audio" if generator.random() < 0.7 else "text+audio"
         return build_example(

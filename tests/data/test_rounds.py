@@ -1,4 +1,4 @@
-"""Several questions about one picture: right answers, and no held-out pair in training."""
+"""Rounds of questions: right answers in turn, and nothing of the other split."""
 
 import re
 from itertools import islice
@@ -8,6 +8,7 @@ import pytest
 from vivavoce.content import Image, Video
 from vivavoce.data.curriculum import iterate_examples
 from vivavoce.data.example import Example
+from vivavoce.data.pools import list_items
 from vivavoce.data.scenes import COLOUR_NAMES, is_held_out
 from vivavoce.data.shapes import THINGS
 
@@ -53,3 +54,19 @@ def test_things_have_the_colours_of_their_split(split) -> None:
     ]
     assert len(pairs) > 50
     assert {is_held_out(thing, colour) for thing, colour in pairs} == {split == "test"}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_what_is_known_is_asked_and_answered_from_the_pools_of_the_split(split) -> None:
+    pools = {
+        (item.ask.rstrip(".?"), item.say)
+        for task in ("fact", "talk", "decline", "allow")
+        for item in list_items(task, split)
+    }
+    examples = islice(iterate_examples(split, 5, {"knowing": 1.0}), 100)
+    for example in examples:
+        turns = example.messages.messages
+        pairs = [(ask.text.rstrip(".?"), say.text) for ask, say in zip(turns[::2], turns[1::2])]
+        assert pools.issuperset(pairs)
+        assert 1 <= len(pairs) <= 5
+        assert example.answer.check(pairs[-1][1])

@@ -1,6 +1,7 @@
-"""Several questions about one picture or film, asked and answered in text, as somebody who looks at it with the model asks.
+"""Rounds of questions in text: about one picture or film (`looking`), and about what the small world knows (`knowing`).
 
-A picture costs 64 steps to read however much is asked about it, so this is where most of seeing is learned.
+A picture costs 64 steps to read however much is asked about it, and a question typed costs a third of one spoken, so this is
+where most of seeing and knowing is learned.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ import numpy as np
 
 from vivavoce.content import Conversation, Message, Part, Text
 from vivavoce.data.drawing import draw_film, draw_scene
-from vivavoce.data.example import Example, Split
+from vivavoce.data.example import Example, Split, find_modalities
 from vivavoce.data.items import Item, choose
+from vivavoce.data.pools import list_items
 from vivavoce.data.scenes import FILM_KINDS, SCENE_KINDS, FilmKind, SceneKind, sample_film, sample_scene
 from vivavoce.data.seeing_tasks import FILM_TASKS, PICTURE_TASKS
 from vivavoce.data.styles import choose_style
 
 _FILM_SHARE = 0.25
 _QUESTIONS = (2, 5)
-"""At least and at most, where the picture has as many; fewer when two have the same answer."""
+"""At least and at most, where a picture has as many; fewer when two have the same answer."""
+_KNOWING: dict[str, float] = {"fact": 0.8, "talk": 0.06, "decline": 0.07, "allow": 0.07}
 _BARE_SHARE = 0.4
 """Of questions typed without their last mark."""
 _SCENE_SHARES: dict[SceneKind, float] = {
@@ -30,18 +33,33 @@ _ASKED_AGAIN = ("exists", "colour", "count")
 def make_looking(split: Split, generator: np.random.Generator, example_id: str) -> Example:
     """A picture or film with up to five questions about it; the last answer is the one that counts."""
     part, items, is_new_style = (_watch if generator.random() < _FILM_SHARE else _look)(split, generator)
+    marks = "-new_style" if is_new_style else ""
+    return _ask_in_turn("looking", [part], items, split, generator, f"{example_id}-looking{marks}")
+
+
+def make_knowing(split: Split, generator: np.random.Generator, example_id: str) -> Example:
+    """Two to five questions that need no picture; the last answer is the one that counts."""
+    least, most = _QUESTIONS
+    count = int(generator.integers(least, most + 1))
+    tasks = generator.choice(list(_KNOWING), size=count, p=list(_KNOWING.values())).tolist()
+    items = [choose(generator, list_items(task, split)) for task in tasks]
+    return _ask_in_turn("knowing", [], _drop_repeated(items), split, generator, f"{example_id}-knowing")
+
+
+def _ask_in_turn(
+    task: str, shown: list[Part], items: list[Item], split: Split, generator: np.random.Generator, example_id: str
+) -> Example:
     messages: list[Message] = []
     for number, item in enumerate(items):
         ask = item.ask.rstrip(".?") if generator.random() < _BARE_SHARE else item.ask
-        parts: tuple[Part, ...] = (part, Text(ask)) if number == 0 else (Text(ask),)
+        parts = (*shown, Text(ask)) if number == 0 else (Text(ask),)
         messages += [Message("user", parts), Message("assistant", (Text(item.say),))]
-    marks = ("-new_style" if is_new_style else "") + ("-new_phrasing" if any(item.is_new for item in items) else "")
-    inputs = frozenset({"text"} if len(items) > 1 else {"text", "video" if items[0].film else "image"})
+    marks = "-new_phrasing" if any(item.is_new for item in items) else ""
     return Example(
-        f"{example_id}-looking{marks}",
-        "looking",
+        f"{example_id}{marks}",
+        task,
         split,
-        inputs,
+        find_modalities(messages[-2]),
         frozenset({"text"}),
         Conversation(tuple(messages)),
         items[-1].answer,
