@@ -5,6 +5,7 @@ import pytest
 from vivavoce.serve.responses import cut_text
 from vivavoce.serve.rewinding import Fed, StepLog
 from vivavoce.serve.session_state import State
+from vivavoce.serve.slot_context import SlotContext
 
 from .conftest import Talk, error_of, write
 
@@ -164,3 +165,18 @@ def test_the_log_gives_back_only_the_steps_in_which_the_user_gave_something():
     assert [step.frame_idx for step in log.take_from(1)] == [2, 4]
     assert log.take_from(1) == []
     assert log.take_from(-1) is None
+
+
+def test_a_step_that_was_under_way_when_the_context_was_made_anew_is_none_of_the_new_one():
+    context = SlotContext("")
+    for operations in (1, 0):
+        assert len(context.take_operations()) == operations
+        context.take(None)
+        context.note(6)
+    context.take(None)
+    context.restart("anew")
+    context.note(7)
+    context.take(None)
+    assert len(context.take_operations()) == 1
+    context.note(0)
+    assert context.go_back(0)

@@ -42,6 +42,10 @@ class Prepared(NamedTuple):
     pictures: tuple[Pictures, ...] = ()
     error: WireError | None = None
 
+    def is_a(self, name: str) -> bool:
+        """Whether it is a well-formed event of this type."""
+        return self.event is not None and self.event.type == name
+
 
 def prepare(text: str | bytes, limits: Limits) -> Prepared:
     """Read one message of a client. Never raises: what is wrong with it is in `error`."""

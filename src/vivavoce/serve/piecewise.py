@@ -36,7 +36,7 @@ class PiecewiseEngine(Protocol):
         ...
 
     def draw(self, slot: int) -> Iterator[AnswerDelta]:
-        """The drawing that was begun."""
+        """The drawing that was begun; it is dropped if the slot is stepped instead."""
         ...
 
 

@@ -113,7 +113,7 @@ class ScriptedEngine:
         outputs = {}
         for slot, given in inputs.items():
             before = self._unstepped.pop(slot, self._slots[slot][-1])
-            after, output = self._step_one(before, given)
+            after, output = self._step_one(replace(before, is_drawing=False), given)
             if output.event == "stop" and after.draws:
                 after = replace(after, is_drawing=True)
                 if not self.draws_apart:

@@ -84,8 +84,10 @@ class SlotContext:
         """The step taken was clock step `frame_idx`; returns what was fed, and whether it was a replay."""
         assert self._taken is not None
         (fed, is_replay), self._taken = self._taken, None
-        self._next_frame_idx = frame_idx + 1
-        self._log.note(fed._replace(frame_idx=frame_idx))
+        # a response cancelled during a long step may have the context taken back: then this was a step of the old one
+        if not self._operations:
+            self._next_frame_idx = frame_idx + 1
+            self._log.note(fed._replace(frame_idx=frame_idx))
         return fed, is_replay
 
     def close_buffer(self) -> None:

@@ -89,6 +89,8 @@ class SlotSteps:
             outputs[slot] = replace(outputs[slot], token_steps=outputs[slot].token_steps + count)
         if self._in_pieces is not None:
             for slot in [slot for slot in outputs if self._in_pieces.is_drawing(slot)]:
+                if inputs[slot].force == "stop":
+                    continue  # whoever made it stop waits for no drawing
                 self._held[slot] = _Held(self._in_pieces.draw(slot), output=outputs.pop(slot))
         return outputs
 
@@ -114,6 +116,21 @@ class SlotSteps:
         return {
             slot: replace(output, images=output.images + held.images, token_steps=output.token_steps + held.token_steps)
         }
+
+    def cut(self, slot: int) -> SlotOutput | None:
+        """The response that a held slot's work is for was cancelled: nobody waits for the drawing, nor for speech.
+
+        A drawing ends here, and what came of its step without it is returned. What is read is remembered anyway, so
+        that reading goes on; the step after it will not begin to speak.
+        """
+        held = self._held[slot]
+        if held.output is None:
+            assert held.given is not None
+            force = held.given.force if held.given.force == "stop" else None
+            held.given = replace(held.given, force=force, may_speak=False)
+            return None
+        close_pieces(held.pieces)
+        return self._held.pop(slot).output
 
     # ---- inside
 

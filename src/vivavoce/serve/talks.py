@@ -122,14 +122,24 @@ class Talks:
         return free
 
     def apply(self, slot: int, port: SessionPort, prepared: Prepared) -> None:
-        """A client's event, if the slot is still that client's; it waits while the slot is held."""
+        """A client's event, if the slot is still that client's; it waits while the slot is held, but for a cancel."""
         talk = self._by_slot.get(slot)
         if talk is None or talk.port is not port:
             return
-        if self._steps.is_held(slot):
-            talk.postponed.append(prepared)
-        else:
+        if not self._steps.is_held(slot):
             self._apply_now(slot, talk, prepared)
+        elif prepared.is_a("response.cancel") and not any(past.is_a("response.create") for past in talk.postponed):
+            self._cancel_held(slot, talk, prepared)
+        else:
+            talk.postponed.append(prepared)
+
+    def _cancel_held(self, slot: int, talk: Talk, prepared: Prepared) -> None:
+        """A cancel overtakes what waits: it is about the response that the slot's work is for."""
+        response = talk.session.response
+        self._apply_now(slot, talk, prepared)
+        is_cancelled = response is not None and response.is_done
+        if is_cancelled and self._by_slot.get(slot) is talk and (output := self._steps.cut(slot)) is not None:
+            self.absorb(slot, output, time.monotonic())
 
     def _apply_now(self, slot: int, talk: Talk, prepared: Prepared) -> None:
         talk.port.unapplied -= 1
