@@ -81,6 +81,10 @@ def test_any_mix_goes_in(client):
     assert "heard 3 words" in text
     assert "look a picture" in text
     assert "frames" in text
+    num_frames = int(text.split(" frames")[0].split()[-1])
+    assert done.usage.prompt_tokens_details.image_tokens == 66 + 2 + 16 * num_frames
+    assert done.usage.prompt_tokens_details.text_tokens == 1
+    assert done.usage.completion_tokens_details.text_tokens == done.usage.completion_tokens
 
 
 def test_a_spoken_answer_has_sound_and_transcript(client):
@@ -114,6 +118,8 @@ def test_pictures_are_drawn_on_request(client):
     pictures = [read_image(base64.b64decode(image.b64_json)) for image in images.data]
     assert [picture.pixels.shape for picture in pictures] == [(64, 64, 3)] * 2
     assert images.size == "64x64"
+    assert images.usage.input_tokens_details.text_tokens == images.usage.input_tokens == 2
+    assert images.usage.output_tokens_details.image_tokens == images.usage.output_tokens == 2 * 66
     larger = client.images.generate(prompt="a ball", model="any", size="256x128", output_format="webp")
     assert read_image(base64.b64decode(larger.data[0].b64_json)).pixels.shape == (128, 256, 3)
 
@@ -121,6 +127,7 @@ def test_pictures_are_drawn_on_request(client):
 def test_a_stream_of_pictures_ends_each_with_completed(client):
     events = list(client.images.generate(prompt="a ball", model="any", n=2, stream=True))
     assert [event.type for event in events] == ["image_generation.completed"] * 2
+    assert [event.usage.output_tokens for event in events] == [66, 66]
 
 
 @pytest.mark.parametrize("size", ["10x10", "100x100", "16x4096", "512x16", "big"])

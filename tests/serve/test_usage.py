@@ -1,10 +1,12 @@
 """Counts of steps, worked by hand."""
 
 import numpy as np
+import pytest
 
-from vivavoce.content import Image
+from vivavoce.content import Image, Message, Video
 from vivavoce.omni.engine_protocol import AnswerDelta, SlotOutput
-from vivavoce.serve.usage import Usage
+from vivavoce.serve.items import show_picture
+from vivavoce.serve.usage import Usage, count_seen
 
 from .conftest import write
 
@@ -80,3 +82,40 @@ def test_usage_of_a_text_answer_is_what_was_read_and_what_was_written(talk):
     # the instructions and the message; "Hello. You wrote: good day"
     assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (2, 5, 7)
     assert usage["output_token_details"] == {"text_tokens": 5, "audio_tokens": 0}
+
+
+def test_a_picture_in_the_conversation_is_image_tokens_whether_it_is_read_live_or_turn_by_turn(talk):
+    talk.configure()
+    uri = show_picture(PICTURE)
+    write(talk, "look")
+    content = [{"type": "input_image", "image_url": uri}]
+    talk.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+    talk.send("response.create")
+    talk.run(8.0)
+    details = talk.last("response.done")["response"]["usage"]["input_token_details"]
+    assert (details["text_tokens"], details["image_tokens"]) == (2, 66)
+    talk.send("session.update", session={"type": "realtime", "output_modalities": ["text"]})
+    write(talk, "and now?")
+    talk.send("response.create")
+    details = talk.last("response.done")["response"]["usage"]["input_token_details"]
+    # instructions, three messages of the user and the model's own: each is one step of text here
+    assert (details["text_tokens"], details["image_tokens"]) == (5, 66)
+
+
+def test_pictures_and_films_are_counted_as_the_model_reads_them():
+    pytest.importorskip("torch")
+    from vivavoce.omni.configuration import make_tiny
+    from vivavoce.omni.engine.answering import write_quiet
+    from vivavoce.omni.layout import RowWriter
+    from vivavoce.omni.vocabulary import train_vocabulary
+
+    writer = RowWriter(train_vocabulary(["how many balls"] * 30, num_text_ids=320, num_image_codes=20), make_tiny())
+    film = Video(np.zeros((3, 64, 64, 3), np.uint8), 2.0)
+    for parts in ([PICTURE], [film], [PICTURE, film, PICTURE]):
+        message = Message("user", tuple(parts))
+        assert count_seen([message]) == len(write_quiet(writer, message)) - len(("<user>", "<end>"))
+    assert (
+        count_seen([Message("assistant", (PICTURE,))])
+        == len(write_quiet(writer, Message("assistant", (PICTURE,))))
+        == 0
+    )

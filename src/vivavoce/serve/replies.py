@@ -8,7 +8,7 @@ from vivavoce.content import Message, Text
 from vivavoce.omni.engine_protocol import AnswerDelta, AnswerRequest
 from vivavoce.serve.responses import Reason, Response, ResponseSettings, Status
 from vivavoce.serve.session_state import Answer, State
-from vivavoce.serve.usage import Usage
+from vivavoce.serve.usage import Usage, count_seen
 from vivavoce.serve.wire import WireError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Replies:
             session.turn.restart_idle()
         if request is not None:
             self._aside[response.id] = response
+            response.usage.to_see = count_seen(request.conversation.messages)
             self.to_start.append(Answer(response.id, request))
             session.guards.start_utterance()
             return
@@ -100,7 +101,7 @@ class Replies:
             return
         # a slot that speaks falls silent with its next step
         self._session.must_stop |= self._session.state is State.SPEAKING
-        response.usage.input_audio, response.usage.input_text = self.usage_in.input_audio, self.usage_in.input_text
+        response.usage.take_input(self.usage_in)
         self.usage_in = Usage()
         self._leave()
         response.finish(status, reason)

@@ -26,7 +26,7 @@ from vivavoce.omni.engine_protocol import (
     SlotOutput,
     TurnEvent,
 )
-from vivavoce.serve.usage import DRAWING_STEPS
+from vivavoce.serve.usage import DRAWING_STEPS, count_seen
 
 LOUD = 10 ** (-45 / 20)
 PRESET_HZ = 220.0
@@ -137,7 +137,7 @@ class ScriptedEngine:
             for message in messages:
                 # read for the step to come: going back to before that step unreads it
                 self._unstepped[slot] = _read(self._unstepped.get(slot, self._slots[slot][-1]), message)
-                yield self._piece(1)
+                yield self._piece(_count_steps(message))
         except GeneratorExit:
             self._unstepped.pop(slot, None)
             raise
@@ -187,7 +187,9 @@ class ScriptedEngine:
         ):
             event = "speak"
             now = replace(now, is_speaking=True, said_frames=0, to_say=_reply(now), loud_frames=0, quiet_frames=0)
-        output = SlotOutput(now.frame_idx, event, user_text=user_text, token_steps=len(given.inserts))
+        output = SlotOutput(
+            now.frame_idx, event, user_text=user_text, token_steps=sum(map(_count_steps, given.inserts))
+        )
         if now.is_speaking:
             now, output = self._speak(now, output)
         return replace(now, frame_idx=now.frame_idx + 1), output
@@ -215,9 +217,8 @@ class ScriptedEngine:
             words = tuple(last.text.split())
         elif request.task == "transcribe":
             words = ("la",) * _count_words(last)
-        yield AnswerDelta(
-            token_steps=len(request.conversation.messages), prompt_steps=len(request.conversation.messages)
-        )
+        num_read = sum(map(_count_steps, request.conversation.messages))
+        yield AnswerDelta(token_steps=num_read, prompt_steps=num_read)
         if request.task == "draw" or ("image" in request.outputs and now.draws):
             yield AnswerDelta(image=_draw(last.text + str(request.seed)), token_steps=DRAWING_STEPS)
         if not request.outputs & {"text", "audio"}:
@@ -256,6 +257,11 @@ def _read(now: _Slot, message: Message) -> _Slot:
         draws=now.draws or "draw" in text,
         voice_hz=OTHER_HZ if "another voice" in text else now.voice_hz,
     )
+
+
+def _count_steps(message: Message) -> int:
+    """Token steps of reading it: one for all its words, and what its pictures and films take."""
+    return 1 + count_seen([message])
 
 
 def _count_words(message: Message) -> int:

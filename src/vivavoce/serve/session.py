@@ -126,7 +126,7 @@ class RealtimeSession:
     def absorb(self, output: SlotOutput, now_s: float) -> None:
         """What the engine made of the last plan."""
         fed, is_replay = self.context.note(output.frame_idx)
-        self.replies.usage_in.note_read(output, is_heard=fed.user_pcm is not None)
+        self.replies.usage_in.note_read(output, is_heard=fed.user_pcm is not None, messages=fed.inserts)
         if not is_replay:
             self.turn.note_transcript(output.user_text)
         if output.event == "speak":

@@ -1,19 +1,34 @@
 """Usage as the protocols report it: steps of the model, by kind. Pure.
 
 A clock step of 80 ms in which the model hears the user is one audio token in, one in which it speaks one audio token out. A
-token step is one text token: in if it was read (pictures and films too), out if the model made it, and a drawing is 66 of
-them. A word said along a clock step counts as a text token beside that step's audio token.
+token step is one text token, or in a picture or film that is read one image token: in if it was read, out if the model made
+it, and a drawing is 66 text tokens, since no type of the protocols has images out. A word said along a clock step counts
+as a text token beside that step's audio token. Recordings among what is read count as text: their steps are not told apart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from vivavoce.content import Image, Message, Video
 from vivavoce.omni.engine_protocol import OWN_FRAME_SAMPLES, AnswerDelta, SlotOutput
 
 DRAWING_STEPS = 66
 """Token steps of a drawing: 64 codes between two marks. Source: `omni.engine.duplex`."""
+MARKS = 2
+"""Before and after a picture or film that is read. Source: `omni.layout`."""
+PICTURE_STEPS = 64
+FRAME_STEPS = 16
+"""Patches of a picture, and of one frame of a film. Source: `omni.configuration`."""
+
+
+def count_seen(messages: Iterable[Message]) -> int:
+    """Token steps of the pictures and films in these; the model's own are not read again."""
+    parts = [part for message in messages if message.role != "assistant" for part in message.parts]
+    pictures = sum(MARKS + PICTURE_STEPS for part in parts if isinstance(part, Image))
+    return pictures + sum(MARKS + FRAME_STEPS * len(part.frames) for part in parts if isinstance(part, Video))
 
 
 @dataclass(slots=True)
@@ -25,6 +40,8 @@ class Usage:
     input_image: int = 0
     output_text: int = 0
     output_audio: int = 0
+    to_see: int = 0
+    """Steps of pictures and films in what is about to be read."""
 
     def to_wire(self) -> dict[str, Any]:
         """The `usage` field of `response.done`."""
@@ -53,17 +70,29 @@ class Usage:
 
     def note_answer(self, delta: AnswerDelta) -> None:
         """A piece of an answer made turn by turn."""
-        self.input_text += delta.prompt_steps
+        self._note_tokens(delta.prompt_steps)
         if delta.pcm is not None:
             self.output_audio += -(-len(delta.pcm) // OWN_FRAME_SAMPLES)
             self.output_text += bool(delta.text)
         else:
             self.output_text += delta.token_steps - delta.prompt_steps
 
-    def note_read(self, output: SlotOutput, *, is_heard: bool) -> None:
-        """What the live slot read in a clock step; is_heard: the microphone was open."""
+    def note_read(self, output: SlotOutput, *, is_heard: bool, messages: Iterable[Message] = ()) -> None:
+        """What the live slot read in a clock step, `messages` among it; is_heard: the microphone was open."""
         self.input_audio += is_heard
-        self.input_text += output.token_steps - _count_drawn(output)
+        self.to_see += count_seen(messages)
+        self._note_tokens(output.token_steps - _count_drawn(output))
+        self.to_see = 0
+
+    def _note_tokens(self, num_read: int) -> None:
+        seen = min(num_read, self.to_see)
+        self.to_see -= seen
+        self.input_image += seen
+        self.input_text += num_read - seen
+
+    def take_input(self, read: Usage) -> None:
+        """`read` is what went in before this response."""
+        self.input_text, self.input_audio, self.input_image = read.input_text, read.input_audio, read.input_image
 
     def note_made(self, output: SlotOutput) -> None:
         """What the live slot said and drew in a clock step."""

@@ -10,7 +10,7 @@ import numpy as np
 from vivavoce.errors import DataError, EndpointError
 from vivavoce.omni.engine_protocol import AnswerDelta, AnswerRequest
 from vivavoce.serve.guards.findings import Finding
-from vivavoce.serve.usage import Usage
+from vivavoce.serve.usage import Usage, count_seen
 from vivavoce.serve.worker import Worker
 
 _MAX_UNREAD = 64
@@ -71,7 +71,7 @@ class GuardedAnswer:
         self._guards = worker.make_guards()
         self._text = ""
         self.finding: Finding | None = None
-        self.usage = Usage()
+        self.usage = Usage(to_see=count_seen(request.conversation.messages))
         self._num_texts = 0
         self.is_cut_by_length = False
 

@@ -152,12 +152,28 @@ class Choice(BaseModel):
     logprobs: None = None
 
 
+class PromptDetails(BaseModel):
+    """Steps read: of text (recordings too), and of pictures and films."""
+
+    text_tokens: int
+    image_tokens: int
+
+
+class CompletionDetails(BaseModel):
+    """Steps made: of text (drawings too), and of speech."""
+
+    text_tokens: int
+    audio_tokens: int
+
+
 class TokenUsage(BaseModel):
     """Steps of the model."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptDetails
+    completion_tokens_details: CompletionDetails
 
 
 class ChatCompletion(BaseModel):
@@ -289,9 +305,15 @@ def _finish_reason(answer: GuardedAnswer) -> str:
     return "length" if answer.is_cut_by_length else "stop"
 
 
-def _usage(answer: GuardedAnswer) -> dict[str, int]:
-    total = answer.usage.num_in + answer.usage.num_out
-    return {"prompt_tokens": answer.usage.num_in, "completion_tokens": answer.usage.num_out, "total_tokens": total}
+def _usage(answer: GuardedAnswer) -> dict[str, Any]:
+    usage = answer.usage
+    return {
+        "prompt_tokens": usage.num_in,
+        "completion_tokens": usage.num_out,
+        "total_tokens": usage.num_in + usage.num_out,
+        "prompt_tokens_details": {"text_tokens": usage.input_text, "image_tokens": usage.input_image},
+        "completion_tokens_details": {"text_tokens": usage.output_text, "audio_tokens": usage.output_audio},
+    }
 
 
 def _envelope(answer: GuardedAnswer, model: str, message: dict[str, Any]) -> dict[str, Any]:

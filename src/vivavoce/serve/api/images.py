@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -47,6 +47,23 @@ class DrawnImage(BaseModel):
     url: str | None = None
 
 
+class DrawingDetails(BaseModel):
+    """Steps, by kind."""
+
+    text_tokens: int
+    image_tokens: int
+
+
+class DrawingUsage(BaseModel):
+    """Steps of the model: the description read, the pictures drawn."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    input_tokens_details: DrawingDetails
+    output_tokens_details: DrawingDetails
+
+
 class Images(BaseModel):
     """The pictures, in order."""
 
@@ -54,7 +71,7 @@ class Images(BaseModel):
     data: list[DrawnImage]
     size: str
     output_format: str
-    usage: dict[str, int]
+    usage: DrawingUsage
 
 
 @router.post(
@@ -78,14 +95,13 @@ async def draw_images(body: ImageRequest, request: Request):
         images.append(await _draw(answer))
     shown = await run_decoding(lambda: [_show(image, body, size) for image in images])
     height, width = images[0].pixels.shape[:2]
-    usage = [sum(answer.usage.num_in for answer in answers), sum(answer.usage.num_out for answer in answers)]
     return JSONResponse(
         {
             "created": int(time.time()),
             "data": shown,
             "size": body.size if size else f"{width}x{height}",
             "output_format": body.output_format or "png",
-            "usage": {"input_tokens": usage[0], "output_tokens": usage[1], "total_tokens": sum(usage)},
+            "usage": _sum_usage(answers),
         }
     )
 
@@ -141,8 +157,22 @@ async def _stream(answers: list[GuardedAnswer], body: ImageRequest, size: tuple[
                 "output_format": body.output_format or "png",
                 "quality": "auto",
                 "background": "opaque",
+                "usage": _sum_usage([answer]),
             }
         )
+
+
+def _sum_usage(answers: list[GuardedAnswer]) -> dict[str, Any]:
+    """A prompt is text; all that is made of it are pictures."""
+    num_in = sum(answer.usage.num_in for answer in answers)
+    num_out = sum(answer.usage.num_out for answer in answers)
+    return {
+        "input_tokens": num_in,
+        "output_tokens": num_out,
+        "total_tokens": num_in + num_out,
+        "input_tokens_details": {"text_tokens": num_in, "image_tokens": 0},
+        "output_tokens_details": {"text_tokens": 0, "image_tokens": num_out},
+    }
 
 
 def _show(image: Image, body: ImageRequest, size: tuple[int, int] | None) -> dict[str, str]:
