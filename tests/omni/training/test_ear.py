@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vivavoce.data.example import Speech
+from vivavoce.data.voices.roster import resolve_voice
 from vivavoce.data.voices.shards import Shards, write_part
 from vivavoce.errors import CheckpointError, ConfigError, DataError
 from vivavoce.omni.configuration import PRESETS, make_tiny
@@ -162,3 +163,15 @@ def test_an_ear_goes_on_from_a_trunk_or_an_ear(mels: Path, vocabulary: Vocabular
         assert torch.equal(tensor, loaded.state_dict()[name]), name
     with pytest.raises(CheckpointError, match="does not fit"):
         load_trunk(tmp_path / "omni", PRESETS["nano"]())
+
+
+def test_where_one_voice_read_each_text_it_serves_for_every_take(tmp_path: Path) -> None:
+    voice = resolve_voice("any-train-0", "stop").name
+    write_part(tmp_path, 0, [(say("stop").astype(np.float16), {"text": "stop", "voice": voice, "take": 0})])
+    sounds = PreparedSounds([tmp_path])
+    first, second = (sounds.user_mel(Speech("stop", f"any-train-{take}")) for take in (0, 1))
+    assert np.array_equal(first, second)
+    with pytest.raises(KeyError):
+        sounds.user_mel(Speech("stop", "any-test-0"))
+    with pytest.raises(KeyError):
+        sounds.user_mel(Speech("never said", "any-train-1"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -143,12 +144,12 @@ class PreparedSounds:
             return log_mel(what.samples, multiple=1)
         if isinstance(what, Sound):
             return _sound_mel(what)
-        shard, number = self._mel_place[_key_of(what)]
+        shard, number = self._mel_place[self._find_key(what)]
         return self._mels[shard][number].array.astype(np.float32)
 
     def token_ends(self, speech: Speech) -> np.ndarray | None:
         """Frame at which each token of the transcript was over, [tokens]; None where it was not aligned."""
-        place = self._end_place.get(_key_of(speech))
+        place = self._end_place.get(self._find_key(speech))
         return None if place is None else self._ends[place[0]][place[1]].array.astype(np.int64)
 
     def own_codes(self, speech: Speech) -> np.ndarray:
@@ -158,6 +159,13 @@ class PreparedSounds:
         """
         shard, number = self._code_place[(speech.text,)]
         return self._codes[shard][number].array.astype(np.int64)
+
+    def _find_key(self, speech: Speech) -> tuple[str, str, int]:
+        """Where fewer voices read each text than the curriculum asks for, the first of them serves for all."""
+        key = _key_of(speech)
+        if key not in self._mel_place and speech.voice.startswith("any-"):
+            return _key_of(replace(speech, voice=f"{speech.voice.rpartition('-')[0]}-0"))
+        return key
 
 
 def _key_of(speech: Speech) -> tuple[str, str, int]:
