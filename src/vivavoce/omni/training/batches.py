@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -45,7 +46,7 @@ class BatchConfig:
 
 
 class StepBatches(Dataset[list[StepBatch]]):
-    """`self[step]` is that step's micro-batches. Examples that can't be laid out are passed over and counted."""
+    """`self[step]` is that step's micro-batches. Examples that can't be laid out are passed over (`count_left_out`)."""
 
     def __init__(
         self, draw: DrawExamples, rows: RowMaker, config: BatchConfig, *, seed: int, rank: int = 0, world: int = 1
@@ -63,6 +64,17 @@ class StepBatches(Dataset[list[StepBatch]]):
         made = list(itertools.islice(self._rows_of(self.draw(seed), generator), self.config.rows))
         mine = sorted(made[self.rank :: self.world], key=len)
         return [collate(rows) for rows in _cut(mine, self.config.micro_positions)]
+
+    def count_left_out(self, num_examples: int = 200) -> Counter[str]:
+        """How many of the first examples can't be laid out, by task: what is not rendered skews the mix silently."""
+        generator = np.random.default_rng(self.seed)
+        left_out: Counter[str] = Counter()
+        for example in itertools.islice(self.draw(self.seed), num_examples):
+            try:
+                self.rows.make(example, generator)
+            except (DataError, KeyError):
+                left_out[example.task] += 1
+        return left_out
 
     def _rows_of(self, examples: Iterable[Example], generator: np.random.Generator) -> Iterator[Steps]:
         failures = 0

@@ -49,6 +49,8 @@ from vivavoce.omni.training.rows import RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary
 from vivavoce.run import Run
 
+_CHECKED_EXAMPLES = 200
+
 
 def train(
     *,
@@ -140,6 +142,9 @@ def _train(
         return iterate_examples("train", seed, mix)
 
     batches = StepBatches(draw, maker, config.batch, seed=config.loop.seed, rank=place.rank, world=place.world)
+    if left_out := batches.count_left_out(_CHECKED_EXAMPLES):
+        shown = ", ".join(f"{task} {count}" for task, count in left_out.most_common(8))
+        logging.warning("of %d examples %d can't be learned from: %s", _CHECKED_EXAMPLES, left_out.total(), shown)
     held_out = make_held_out(maker, iterate_examples("test", 7, mix), 96) if place.world == 1 else []
 
     def write_sample(step: int, folder: Path) -> None:
