@@ -84,6 +84,28 @@ def test_a_run_cut_short_goes_on_to_the_same_card(good_run: Path, tmp_path: Path
         list(run_card(other, folder, make_plan(other), resume=True))
 
 
+def test_a_log_that_cannot_be_read_is_said_once_and_its_evaluation_is_run_anew(
+    good_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(good_run, folder)
+    (folder / "manifest.json").unlink()
+    (info,) = [info for info in list_eval_logs(str(folder / "logs")) if "ctf" in info.name]
+    torn = Path(info.name.removeprefix("file://"))
+    torn.write_bytes(torn.read_bytes()[:200])
+    # Inspect raises the root's level while it runs
+    caplog.set_level("WARNING", logger="vivavoce.card.records")
+    config = CardConfig(
+        model="viva-fake/good", studio="tones", limit=3,
+        only=("voice_authorization_classifier", "speaker_id", "disallowed_content", "cyber_ctf", "tts_fidelity"),
+    )  # fmt: skip
+    steps = list(run_card(config, folder, make_plan(config), resume=True))
+    assert [step.status for step in steps] == ["kept", "kept", "kept", "success", "kept"]
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "vivavoce.card.records"]
+    assert said.startswith(f"{torn.name} can't be read")
+    assert _arms(folder) == _arms(good_run)
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [

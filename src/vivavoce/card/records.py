@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 from vivavoce.card.evals import EVALUATIONS
 from vivavoce.card.evaluation import Item
 from vivavoce.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,19 +66,37 @@ def read_runs(folder: Path) -> dict[str, EvaluationRun]:
     Raises: DataError if there is no log, or logs of several models.
     """
     chosen: dict[str, EvalLog] = {}
-    infos = list_eval_logs((folder / "logs").as_posix()) if (folder / "logs").is_dir() else []
-    for info in sorted(infos, key=lambda info: info.name):
-        header = read_eval_log(info, header_only=True)
-        name = (header.eval.metadata or {}).get("evaluation", "")
+    for header in read_headers(folder / "logs"):
+        name = name_evaluation(header)
         if name in EVALUATIONS and not (name in chosen and _is_done(chosen[name]) and not _is_done(header)):
             chosen[name] = header
-            header.location = info.name
     if not chosen:
         raise DataError(f"{folder} holds no log of an evaluation; run `viva card run --out {folder}` first")
     models = {header.eval.model for header in chosen.values()}
     if len(models) > 1:
         raise DataError(f"{folder} holds logs of {sorted(models)}; a card is of one model; use one folder each")
     return {name: read_run(chosen[name].location) for name in EVALUATIONS if name in chosen}
+
+
+def read_headers(logs: Path) -> list[EvalLog]:
+    """The headers of all logs in a folder, oldest first, each with its location. One that can't be read is warned of."""
+    headers = []
+    for info in sorted(list_eval_logs(logs.as_posix()) if logs.is_dir() else [], key=lambda info: info.name):
+        try:
+            header = read_eval_log(info, header_only=True)
+        # whatever a file that was cut off while it was written makes the reader raise
+        except Exception as error:
+            name = info.name.rpartition("/")[2]
+            _log.warning("%s can't be read (%s) and is left out; nothing in it counts", name, type(error).__name__)
+            continue
+        header.location = info.name
+        headers.append(header)
+    return headers
+
+
+def name_evaluation(log: EvalLog) -> str:
+    """Which of the card's evaluations a log is of; empty if of none."""
+    return (log.eval.metadata or {}).get("evaluation", "")
 
 
 def _is_done(log: EvalLog) -> bool:

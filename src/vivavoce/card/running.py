@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import inspect_ai
-from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
+from inspect_ai.log import EvalLog
 
 from vivavoce.card.agreement import measure_opinions
 from vivavoce.card.evals import EVALUATIONS
 from vivavoce.card.evaluation import Evaluation
 from vivavoce.card.graders.propositions import DEFAULT_GRADER
 from vivavoce.card.media_store import ENVIRONMENT_VARIABLE
+from vivavoce.card.records import name_evaluation, read_headers
 from vivavoce.card.speech import Studio, open_studio
 from vivavoce.card.tasks import TASKS, TaskOptions, load_items, make_samples
 from vivavoce.errors import ConfigError, DataError, VivaError
@@ -192,14 +193,16 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
     logs = folder / "logs"
     started, fresh_samples = time.monotonic(), 0
     with _environment(folder):
-        finished = find_finished(logs)
+        headers = read_headers(logs)
+        finished = {name_evaluation(header) for header in headers if header.status == "success"}
+        partial = {name_evaluation(header): header.location for header in headers if header.status != "success"}
         left = sum(item.num_samples for item in plan.planned if item.evaluation.id not in finished)
         for done, item in enumerate(plan.planned, start=1):
             name = item.evaluation.id
             if name in finished:
                 yield Progress(name, done, len(plan.planned), item.num_samples, item.num_samples, 0.0, None, "kept")
                 continue
-            log = run_evaluation(config, name, logs)
+            log = run_evaluation(config, name, logs, partial.get(name))
             graded = _count_graded(log)
             left -= item.num_samples
             fresh_samples += item.num_samples
@@ -230,9 +233,8 @@ def _environment(folder: Path) -> Iterator[None]:
             os.environ[ENVIRONMENT_VARIABLE] = before
 
 
-def run_evaluation(config: CardConfig, name: str, logs: Path) -> EvalLog:
-    """One evaluation: anew, or on from a log that was cut short."""
-    partial = find_partial(logs, name)
+def run_evaluation(config: CardConfig, name: str, logs: Path, partial: str | None = None) -> EvalLog:
+    """One evaluation: anew, or on from `partial`, the place of a log that was cut short."""
     common: dict[str, Any] = {
         "log_dir": str(logs),
         "display": "none",
@@ -253,33 +255,6 @@ def run_evaluation(config: CardConfig, name: str, logs: Path) -> EvalLog:
         model_roles=roles or None,
         **common,
     )[0]
-
-
-def find_finished(logs: Path) -> set[str]:
-    """Evaluations that have a log of success."""
-    return {name for name, header, _ in _read_headers(logs) if header.status == "success"}
-
-
-def find_partial(logs: Path, name: str) -> str | None:
-    """The newest log of an evaluation that did not finish and holds samples to keep, if any."""
-    partial = [
-        location for found, header, location in _read_headers(logs) if found == name and header.status != "success"
-    ]
-    return partial[-1] if partial else None
-
-
-def _read_headers(logs: Path) -> list[tuple[str, EvalLog, str]]:
-    if not logs.is_dir():
-        return []
-    rows = []
-    for info in sorted(list_eval_logs(str(logs)), key=lambda info: info.name):
-        try:
-            header = read_eval_log(info, header_only=True)
-        # a log cut off while it was first written can't be read by any means; it is run anew
-        except Exception:
-            continue
-        rows.append(((header.eval.metadata or {}).get("evaluation", ""), header, info.name))
-    return rows
 
 
 def _count_graded(log: EvalLog) -> int:
