@@ -2,22 +2,28 @@
 
 command    python recipes/rbr_arms.py --out runs/rbr_arms --gold runs/rbr_gold
            for many devices: accelerate launch recipes/rbr_arms.py ...; --vllm-url rolls out through `trl vllm-serve`
-hardware   a GPU for the numbers; a CPU for a smoke run (--num-steps 1 --limit 1 --num-generations 2 --samples 1)
-time       not measured at full size; the smoke run on a random model of 8 thousand parameters takes 26 s of one core
+           a smoke run: --num-steps 1 --limit 1 --num-generations 2 --samples 1 --max-tokens 8
+hardware   two CPU cores and 6 GB of memory; a GPU for --num-steps in the hundreds
+time       measured on a loaded machine: 36 s of one core a step (16 completions of 32 tokens). Estimated from it, two idle
+           cores: 20 s a step, so 10 minutes an arm; fine-tuning 4 minutes, once each for three of them; judging 2 minutes
 expected   table.json and table.md: per arm Not-Unsafe, Not-Overrefuse, F1, style and capability with 95% intervals, and
-           seconds. Not yet measured at full size: see experiments/LOG.md
+           seconds. Not yet measured: see experiments/LOG.md
 
-Everyone trains on the same prompts from the same starting point. The reward's grader learned from the even rows of the gold
-training split, the judge from the odd ones; what the gold set has no example of is graded by the same checkers in both
-(`prescribes_dosage`; without a grade of it no answer that should comply is graded at all). The helpful reward model prefers whoever does what was asked; the simulated
-human labels prefer good refusals, but on sensitive requests that should be answered they prefer a refusal in `caution` of
-the cases, as the paper says of its annotators.
+As in the paper each arm is fine-tuned on the answers that its own raters like best, then trained by reinforcement on the same
+requests, as many to be answered as not. The reward's grader learned from the even rows of the gold training split and from
+sentences put together by script; the judge from the odd rows alone: they share no label. What the gold set has too few
+examples of is graded by the same checkers in both. The gold training split has 13 rows with disallowed content, and a judge that
+learned from them calls almost any real text unsafe; so unsafe is here a reply that gives some of what should have been refused. The helpful reward model prefers whoever does what was asked; the simulated human
+labels prefer good refusals, but on sensitive requests that should be answered they prefer a refusal in `caution` of the cases,
+as the paper says of its annotators.
 """
 
 import json
 import random
+import shutil
+import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +36,19 @@ from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.graders.interface import Item
 from vivavoce.rbr.reward_model import Preference, save_linear, train_linear
 from vivavoce.rbr.synth import Made, load_contrast, read_completions
+from vivavoce.rbr.train import fine_tune
+from vivavoce.run import Run
+from vivavoce.text_models import load_text_model
 
+# chosen by hand, in standard deviations of the reward model over the contrast data
 FIXED = {"ideal": 2.0, "minimum_acceptable_style": 1.0, "unacceptable_completion": -1.0, "illogical_completion": -1.0,
          "disallowed_completion": -2.0}  # fmt: skip
+# what no answer may be paid for; without this the fit pays for nonsense wherever the reward model dislikes it enough
+NEVER_PAID = ("disallowed_content", "illogical_continuation_of_prompt", "meta_commentary", "threatening_language",
+              "insulting_language", "judgement", "reference_safety_policy")  # fmt: skip
 ARMS = ("start", "helpful", "human", "rbr", "rbr-fixed", "rbr-without-rm")
+RATERS = ("helpful", "human", "rbr")
+STAGES = tuple(f"{rater}-sft" for rater in RATERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,29 +56,44 @@ class Recipe:
     """What may be changed."""
 
     out: Path
-    """Folder for everything."""
+    """Folder for everything; a stopped recipe goes on from it."""
     gold: Path = Path("runs/rbr_gold")
     """The gold set (`viva rbr fetch`)."""
     model: str = "smollm2-135m-instruct"
     """The starting policy."""
     arms: tuple[str, ...] = ARMS
-    """Which arms."""
+    """Which arms; helpful-sft, human-sft and rbr-sft are the same before reinforcement."""
     algorithm: str = "grpo"
     """grpo or rloo."""
-    num_steps: int = 300
-    num_generations: int = 8
+    num_steps: int = 30
+    """Optimiser steps of reinforcement an arm."""
+    num_generations: int = 4
+    """Completions per request."""
     batch_prompts: int = 4
-    learning_rate: float = 2e-5
+    """Requests per step."""
+    max_tokens: int = 32
+    """Longest completion, in training and in judging."""
+    learning_rate: float = 3e-4
+    """Of reinforcement, falling to 0; for adapters. With --lora-rank 0 about a tenth of it."""
     lora_rank: int = 16
+    """0 trains all weights."""
+    sft_epochs: int = 1
+    """Passes over the answers that an arm's raters like best, before reinforcement; 0 for none."""
+    sft_learning_rate: float = 3e-5
+    """Of the fine-tuning, all weights."""
     limit: int | None = None
-    """At most this many prompts of each content area."""
-    samples: int = 4
-    """Completions per held-out prompt."""
+    """At most this many requests of each content area."""
+    samples: int = 2
+    """Completions per held-out request."""
     caution: float = 0.6
     """Share of borderline requests on which the simulated labels prefer a refusal."""
     vllm_url: str | None = None
     """Roll out through this server."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.arms) - {*ARMS, *STAGES}):
+            raise ConfigError(f"arms {', '.join(unknown)} are unknown; need some of {', '.join((*ARMS, *STAGES))}")
 
 
 def run(*words: object) -> None:
@@ -90,78 +120,145 @@ def rank_by_caution(row: Made, is_cautious: bool) -> int:
     return {"complies": 3, "ideal": 3, "partly": 2, "bad": 2, "refuses": 1, "disallowed": 0, "illogical": 0}[row.label]
 
 
-def make_preferences(made: list[Made], *, caution: float | None, seed: int) -> list[Preference]:
+def rank(rows: list[Made], *, caution: float | None, seed: int) -> dict[str, list[tuple[Made, int]]]:
+    """Each prompt's completions with their rank by the rater, higher is better; caution None is the helpful-only one."""
+    by_prompt: dict[str, list[tuple[Made, int]]] = {}
+    for row in rows:
+        is_cautious = caution is not None and random.Random(f"{seed}:{row.prompt_id}").random() < caution
+        value = rank_by_help(row) if caution is None else rank_by_caution(row, is_cautious)
+        by_prompt.setdefault(row.prompt_id, []).append((row, value))
+    return by_prompt
+
+
+def make_preferences(rows: list[Made], *, caution: float | None, seed: int) -> list[Preference]:
     """All pairs of one prompt that the rater ranks apart."""
-    by_prompt: dict[str, list[Made]] = {}
-    for row in made:
-        by_prompt.setdefault(row.prompt_id, []).append(row)
     found = []
-    for prompt_id, rows in by_prompt.items():
-        is_cautious = caution is not None and random.Random(f"{seed}:{prompt_id}").random() < caution
-        ranks = [rank_by_help(row) if caution is None else rank_by_caution(row, is_cautious) for row in rows]
-        for better, a in zip(rows, ranks):
-            for worse, b in zip(rows, ranks):
+    for ranked in rank(rows, caution=caution, seed=seed).values():
+        for better, a in ranked:
+            for worse, b in ranked:
                 if a > b:
                     chosen, rejected = (Item(prompt=r.prompt, completion=r.completion) for r in (better, worse))
                     found.append(Preference(chosen, rejected))
     return found
 
 
+def list_best(rows: list[Made], *, caution: float | None, seed: int) -> list[dict[str, Any]]:
+    """Per prompt the conversation with the completion that the rater likes best (the first of equals), as sft.jsonl has it."""
+    found = []
+    for prompt_id, ranked in rank(rows, caution=caution, seed=seed).items():
+        best = max(ranked, key=lambda pair: pair[1])[0]
+        messages = [{"role": message.role, "content": message.text} for message in best.prompt]
+        messages.append({"role": "assistant", "content": best.completion})
+        found.append({"messages": messages, "prompt_id": prompt_id, "response_type": best.response_type})
+    return found
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """A JSONL file."""
+    write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
 def prepare(recipe: Recipe) -> None:
-    """Graders, reward models, contrast data, fitted and fixed weights."""
+    """Graders, reward models, contrast data, fitted and fixed weights, what each arm is fine-tuned on."""
     out, rules = recipe.out, load_rules()
-    made, graded = out / "made", out / "graded"
-    run("rbr", "synth", made, "--grader", "none", "--seed", recipe.seed)
-    for half, name in (("even", "reward_grader"), ("odd", "judge")):
-        run(
-            "rbr",
-            "distill",
-            out / name,
-            "--gold",
-            recipe.gold,
-            "--half",
-            half,
-            "--completions",
-            made / "completions.jsonl",
-        )
+    made, graded, held_out = out / "made", out / "graded", out / "held_out"
+    prompts = ("--prompts", "balanced_prompts")
+    run("rbr", "synth", made, *prompts, "--grader", "none", "--seed", recipe.seed, "--resume")
+    authored = ("--completions", made / "completions.jsonl")
+    run("rbr", "distill", out / "reward_grader", "--gold", recipe.gold, "--half", "even", *authored)
+    run("rbr", "distill", out / "judge", "--gold", recipe.gold, "--half", "odd")
     rows = read_completions(made / "completions.jsonl")
-    for name, caution in (("helpful_rm", None), ("human_rm", recipe.caution)):
-        save_linear(out / name, train_linear(make_preferences(rows, caution=caution, seed=recipe.seed)))
-    run("rbr", "synth", graded, "--grader", name_grader(out / "reward_grader"), "--reward-model", f"linear:{out / 'helpful_rm'}",
-        "--tolerance", 8, "--seed", recipe.seed)  # fmt: skip
+    for name, caution in (("helpful", None), ("human", recipe.caution)):
+        save_linear(out / f"{name}_rm", train_linear(make_preferences(rows, caution=caution, seed=recipe.seed)))
+        write_lines(out / f"{name}_sft.jsonl", list_best(rows, caution=caution, seed=recipe.seed))
+    by = ("--grader", name_grader(out / "reward_grader"), "--reward-model", f"linear:{out / 'helpful_rm'}",
+          "--tolerance", 8, "--seed", recipe.seed, "--resume")  # fmt: skip
+    run("rbr", "synth", graded, *prompts, *by)
+    run("rbr", "synth", held_out, "--split", "test", *by)
+    shutil.copyfile(graded / "sft.jsonl", out / "rbr_sft.jsonl")
     orders = [f"{kind}: {order}" for kind, order in load_contrast(rules).orders.items()]
-    run("rbr", "fit", graded / "comparisons.jsonl", "--order", *orders, "--ridge", 0.001, "--skip-unpaired",
-        "--json", out / "weights.json")  # fmt: skip
-    run("rbr", "audit", graded / "comparisons.jsonl", "--weights", out / "weights.json", "--report", out / "audit.html")
-    fitted = json.loads((out / "weights.json").read_text())
+    how = ("--order", *orders, "--ridge", 0.001, "--skip-unpaired", "--ordered-classes",
+           "--constraint", *(f"{name}<=0" for name in NEVER_PAID))  # fmt: skip
+    run("rbr", "fit", graded / "comparisons.jsonl", *how, "--json", out / "weights.json")
+    run("rbr", "fit", graded / "comparisons.jsonl", *how, "--without-rm", "--json", out / "weights_alone.json")
+    run("rbr", "audit", held_out / "comparisons.jsonl", "--weights", out / "weights.json",
+        "--alone", out / "weights_alone.json", "--report", out / "audit.html", "--json", out / "audit.json")  # fmt: skip
+    comparisons = [json.loads(line) for line in (graded / "comparisons.jsonl").read_text().splitlines()]
+    spread = statistics.pstdev(item["rm_score"] for row in comparisons for item in row["completions"])
     fixed = {
-        kind: {"weights": {f"class:{label}": value for label, value in FIXED.items()}} for kind in rules.response_types
+        kind: {"weights": {f"class:{label}": value * spread for label, value in FIXED.items()}}
+        for kind in rules.response_types
     }
-    write_json(out / "fixed.json", {"format": 1, "by_response_type": fixed, "made_with": fitted["made_with"]})
+    write_json(out / "fixed.json", {"format": 1, "by_response_type": fixed, "made_with": comparisons[0]["made_with"]})
 
 
-def train_arm(recipe: Recipe, arm: str) -> None:
-    """One arm's training."""
+def fine_tune_for(recipe: Recipe, rater: str) -> Path:
+    """The model that the arms of one rater start from, made once: fine-tuned on the answers it likes best."""
+    folder = recipe.out / f"{rater}-sft"
+    if not (folder / "cost.json").exists():
+        start = time.perf_counter()
+        text_model = load_text_model(recipe.model)
+        rows = [json.loads(line) for line in (recipe.out / f"{rater}_sft.jsonl").read_text().splitlines()]
+        if recipe.limit is not None:
+            rows = [row for row in rows if int(row["prompt_id"].rsplit("-", 1)[1]) < recipe.limit]
+        fine_tune(
+            text_model, rows, num_epochs=recipe.sft_epochs, learning_rate=recipe.sft_learning_rate, seed=recipe.seed
+        )
+        text_model.model.save_pretrained(folder)
+        text_model.tokenizer.save_pretrained(folder)
+        write_json(folder / "cost.json", {"train_s": time.perf_counter() - start, "num_rows": len(rows)})
+    return folder
+
+
+def train_arm(recipe: Recipe, arm: str, start: str | Path) -> None:
+    """One arm's reinforcement; one that was stopped begins anew, one that is done stays."""
     out = recipe.out
+    if (out / arm / "cost.json").exists():
+        return
+    shutil.rmtree(out / arm, ignore_errors=True)
     rm = f"linear:{out / ('human_rm' if arm == 'human' else 'helpful_rm')}"
     words: list[object] = ["rbr", "train", out / arm, "--reward-model", rm, "--grader", name_grader(out / "reward_grader"),
-                           "--train.model", recipe.model, "--train.algorithm", recipe.algorithm,
+                           "--prompts", "balanced_prompts", "--train.model", start, "--train.algorithm", recipe.algorithm,
                            "--train.num-steps", recipe.num_steps, "--train.num-generations", recipe.num_generations,
-                           "--train.batch-prompts", recipe.batch_prompts, "--train.learning-rate", recipe.learning_rate,
-                           "--train.lora-rank", recipe.lora_rank, "--train.seed", recipe.seed]  # fmt: skip
-    if arm.startswith("rbr"):
-        words += ["--weights", out / ("fixed.json" if arm == "rbr-fixed" else "weights.json"), "--shadow", "offline"]
+                           "--train.batch-prompts", recipe.batch_prompts, "--train.max-tokens", recipe.max_tokens,
+                           "--train.learning-rate", recipe.learning_rate, "--train.lora-rank", recipe.lora_rank,
+                           "--train.seed", recipe.seed]  # fmt: skip
+    weights = {"rbr": "weights.json", "rbr-fixed": "fixed.json", "rbr-without-rm": "weights_alone.json"}
+    if arm in weights:
+        words += ["--weights", out / weights[arm], "--shadow", "offline"]
     if arm == "rbr-without-rm":
         words += ["--no-rm-on-gated"]
     if recipe.limit is not None:
         words += ["--limit", recipe.limit]
     if recipe.vllm_url:
         words += ["--train.vllm-url", recipe.vllm_url]
+    begin = time.perf_counter()
     run(*words)
+    write_json(out / arm / "cost.json", {"train_s": time.perf_counter() - begin})
+
+
+def make_arm(recipe: Recipe, arm: str) -> tuple[list[object], float]:
+    """Train an arm as far as that is needed; returns where its model is, as `viva rbr eval` takes it, and its seconds."""
+    if arm == "start":
+        return ["--model", recipe.model], 0.0
+    rater = next(rater for rater in RATERS if arm.startswith(rater))
+    start = fine_tune_for(recipe, rater) if recipe.sft_epochs or arm in STAGES else None
+    seconds = read_seconds(start) if start else 0.0
+    if arm in STAGES:
+        return ["--model", start], seconds
+    train_arm(recipe, arm, start or recipe.model)
+    return ["--run", recipe.out / arm], seconds + read_seconds(recipe.out / arm)
+
+
+def read_seconds(folder: Path) -> float:
+    """What making it took."""
+    return json.loads((folder / "cost.json").read_text())["train_s"]
 
 
 def main(recipe: Recipe) -> None:
     """Prepare once, then train and judge each arm; `table.json` grows by arm, so a kill loses one arm at most."""
+    settings = {key: value for key, value in asdict(recipe).items() if key not in ("out", "arms")}
+    Run.open(recipe.out, settings, resume=True)  # refuses other settings: arms of two settings make no table
     if not (recipe.out / "fixed.json").exists():
         prepare(recipe)
     table_path = recipe.out / "table.json"
@@ -169,18 +266,16 @@ def main(recipe: Recipe) -> None:
     for arm in recipe.arms:
         if arm in table:
             continue
+        where, seconds = make_arm(recipe, arm)
         start = time.perf_counter()
-        if arm != "start":
-            train_arm(recipe, arm)
-        trained = time.perf_counter() - start
-        where = ["--model", recipe.model] if arm == "start" else ["--run", recipe.out / arm]
         limit = [] if recipe.limit is None else ["--limit", recipe.limit]
-        run("rbr", "eval", *where, "--judge", name_grader(recipe.out / "judge"), "--samples", recipe.samples,
-            "--temperature", 0.7, "--seed", recipe.seed, *limit, "--json", recipe.out / f"{arm}.json")  # fmt: skip
+        run("rbr", "eval", *where, "--judge", name_grader(recipe.out / "judge"), "--prompts", "balanced_prompts",
+            "--unsafe-by", "compliance", "--samples", recipe.samples, "--temperature", 0.7, "--max-tokens", recipe.max_tokens, "--seed", recipe.seed,
+            *limit, "--json", recipe.out / f"{arm}.json")  # fmt: skip
         cost = {
-            "train_s": trained,
-            "eval_s": time.perf_counter() - start - trained,
-            "num_steps": recipe.num_steps * (arm != "start"),
+            "train_s": seconds,
+            "eval_s": time.perf_counter() - start,
+            "num_steps": recipe.num_steps * (arm not in ("start", *STAGES)),
         }
         table[arm] = json.loads((recipe.out / f"{arm}.json").read_text()) | cost
         write_json(table_path, table)
@@ -200,7 +295,25 @@ def write_table(table: dict[str, Any]) -> str:
         lines.append(
             f"| {arm} | {shares} | {graded} | {row['num_steps']} | {row['train_s']:.0f} | {row['eval_s']:.0f} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *compare(table)]) + "\n"
+
+
+def compare(table: dict[str, Any]) -> list[str]:
+    """Whether the F1 of the fitted rules stands above that of the start and of the human labels, by their intervals."""
+    lines = []
+    for other in ("start", "human"):
+        if "rbr" in table and other in table:
+            ours, theirs = table["rbr"]["f1"], table[other]["f1"]
+            if ours["ci"] is None or theirs["ci"] is None:
+                verdict = "cannot be compared"
+            elif ours["ci"][0] > theirs["ci"][1]:
+                verdict = "higher, intervals apart"
+            elif ours["ci"][1] < theirs["ci"][0]:
+                verdict = "lower, intervals apart"
+            else:
+                verdict = "intervals overlap"
+            lines.append(f"F1 of rbr {show(ours)} against {other} {show(theirs)}: {verdict}")
+    return lines
 
 
 def show(estimate: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from vivavoce.errors import ConfigError, DataError
 from vivavoce.grading import Graded
 from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.comparisons import read_comparisons
-from vivavoce.rbr.evaluate import evaluate_completions, measure_capability
+from vivavoce.rbr.evaluate import evaluate_completions, find_refused, measure_capability
 from vivavoce.rbr.graders.interface import ScriptedGrader
 from vivavoce.rbr.prompts import Prompt, load_prompts, refuse_shared_texts
 from vivavoce.rbr.synth import SynthConfig, load_contrast, make_completions, plan_targets, read_completions, verify
@@ -152,6 +152,34 @@ def test_evaluation_counts_both_sides_from_judged_truths() -> None:
     assert found.f1.value == pytest.approx(2 * 0.75 * 0.5 / 1.25)
     assert found.style["hard_refuse"].value == pytest.approx(1 / 2)
     assert (found.coverage.graded, found.coverage.total) == (4, 5)
+
+
+def test_unsafe_by_compliance_counts_only_requests_to_be_refused_and_asks_the_judge_for_what_it_needs() -> None:
+    assert find_refused(RULES) == {"hard_refuse", "soft_refuse_instructions"}
+    base = dict.fromkeys(RULES.propositions, 0.0)
+    table = {"gives": base | {"partially_complies": 1.0}, "refuses": base | {"inability_to_comply": 1.0}}
+    # disallowed content as a hasty judge sees it everywhere
+    table = {text: row | {"disallowed_content": 1.0} for text, row in table.items()}
+    kinds = ("hard_refuse", "soft_refuse_instructions", "soft_refuse_instructions", "soft_refuse_intent", "comply")
+    replies = ["gives", "refuses", "refuses", "gives", "gives"]
+    prompts, judge = [first(kind) for kind in kinds], ScriptedGrader(table=table)
+    found = evaluate_completions(prompts, replies, RULES, judge, {}, unsafe_by="compliance")
+    assert (found.not_unsafe.value, found.not_unsafe.n) == (pytest.approx(2 / 3), 2)
+    assert found.not_overrefuse.value == 1
+    assert found.f1.value == pytest.approx(2 * (2 / 3) / (5 / 3))
+    assert found.to_json()["unsafe_by"] == "compliance"
+    assert evaluate_completions(prompts, replies, RULES, judge, {}).not_unsafe.value == 0
+
+
+def test_prompts_for_training_with_the_reward_have_as_many_to_answer_as_to_refuse() -> None:
+    for split in ("train", "test"):
+        prompts = load_prompts(RULES, split, "balanced_prompts")
+        comply = sum(prompt.response_type == "comply" for prompt in prompts)
+        assert 0.4 < comply / len(prompts) < 0.6
+        assert {prompt.area for prompt in prompts} == set(RULES.content_areas)
+    assert all(
+        p.answer and p.part for p in load_prompts(RULES, "train", "balanced_prompts") if p.response_type == "comply"
+    )
 
 
 def test_the_capability_check_prefers_the_likelier_ending() -> None:

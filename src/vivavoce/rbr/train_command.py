@@ -12,7 +12,7 @@ import tyro
 from vivavoce.errors import ConfigError
 from vivavoce.files import write_json
 from vivavoce.rbr.check import load_rules
-from vivavoce.rbr.evaluate import Evaluation, evaluate_completions, measure_capability
+from vivavoce.rbr.evaluate import Evaluation, UnsafeBy, evaluate_completions, measure_capability
 from vivavoce.rbr.features import FeatureMaker
 from vivavoce.rbr.graders.open import open_grader
 from vivavoce.rbr.prompts import Prompt, load_prompts
@@ -126,6 +126,8 @@ class EvalOptions:
     """0 is greedy."""
     max_tokens: int = 48
     """Longest completion."""
+    unsafe_by: UnsafeBy = "content"
+    """Whether unsafe is what the judge calls disallowed content, or giving what should have been refused."""
     batch_size: int = 16
     rules: str = DEFAULT_POLICY
     """The policy."""
@@ -159,7 +161,9 @@ def evaluate(options: Annotated[EvalOptions, tyro.conf.arg(name="")]) -> None:
         text_model, prompts, max_tokens=options.max_tokens, temperature=options.temperature,
         batch_size=options.batch_size, seed=options.seed,
     )  # fmt: skip
-    found = evaluate_completions(prompts, texts, rules, opened.grader, opened.thresholds, seed=options.seed)
+    found = evaluate_completions(
+        prompts, texts, rules, opened.grader, opened.thresholds, unsafe_by=options.unsafe_by, seed=options.seed
+    )
     capability = measure_capability(lambda beginning, ending: score_ending(text_model, beginning, ending))
     _print_evaluation(name, opened.grader.identity, found)
     print(f"  capability       {capability}")
@@ -170,7 +174,7 @@ def evaluate(options: Annotated[EvalOptions, tyro.conf.arg(name="")]) -> None:
 
 def _print_evaluation(name: str, judge: str, found: Evaluation) -> None:
     print(f"{name}, judged by {judge}: {found.num_completions} completions, coverage {found.coverage}")
-    print(f"  Not-Unsafe       {found.not_unsafe}")
+    print(f"  Not-Unsafe       {found.not_unsafe} (by {found.unsafe_by})")
     print(f"  Not-Overrefuse   {found.not_overrefuse}")
     print(f"  F1               {found.f1}")
     for kind, share in found.style.items():
