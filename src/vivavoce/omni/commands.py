@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
         "vivavoce.omni.evals.eval_command:speech", "word error rates of hearing and speaking", "judges"
     ),
     "eval duplex": Command("vivavoce.omni.evals.eval_command:duplex", "turn-taking in live talk"),
+    "eval turns": Command("vivavoce.omni.evals.eval_command:turns", "when it would take the turn, for each eagerness"),
     "eval manners": Command(
         "vivavoce.omni.evals.eval_command:manners", "declining what it must, answering what it may"
     ),

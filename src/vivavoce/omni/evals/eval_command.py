@@ -1,4 +1,4 @@
-"""`viva eval matrix`, `viva eval bars`, `viva eval speech`, `viva eval duplex`, `viva eval manners`."""
+"""`viva eval matrix`, `viva eval bars`, `viva eval speech`, `viva eval duplex`, `viva eval turns`, `viva eval manners`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -24,15 +24,20 @@ from vivavoce.errors import AssetError
 from vivavoce.files import write_json
 from vivavoce.media import resample
 from vivavoce.omni.answer import answer_all, answer_requests, load_omni
+from vivavoce.omni.checkpoint import load_checkpoint
 from vivavoce.omni.engine_protocol import USER_RATE_HZ, AnswerRequest, Modality
 from vivavoce.omni.evals.duplex import follow, summarise
 from vivavoce.omni.evals.judging import Judges
 from vivavoce.omni.evals.matrix import AnswerAll, FillSpeech, estimate_right, run_matrix, score_examples
 from vivavoce.omni.evals.speech import measure_recognition, measure_synthesis
+from vivavoce.omni.evals.turns import RenderedSounds, measure_onsets, sweep
 from vivavoce.omni.judges.drawing import DrawingJudge
 from vivavoce.omni.judges.quality import judge_quality
 from vivavoce.omni.judges.recogniser import Recogniser
 from vivavoce.omni.judges.speaker import voice_similarity
+from vivavoce.omni.layout import RowWriter
+from vivavoce.omni.training.pictures import PictureCodes
+from vivavoce.omni.training.rows import RowMaker
 from vivavoce.run import describe_environment
 
 MAX_SYNTHESIS_WORDS = 12
@@ -47,6 +52,8 @@ BARS = (
 )
 """What the small world's tasks should reach: name, task, inputs, outputs, share of right answers."""
 NOISY_SEED = 1_000
+TURN_KINDS = ("turns", "pause", "hesitation")
+"""Live talk in which the user is answered, with and without a pause before the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +100,18 @@ class DuplexOptions(Evaluation):
 
     talks: int = 30
     """conversations of each kind"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnsOptions(Evaluation):
+    """When the model would take the turn, for each bias on `<speak>`: false starts against the wait for an answer."""
+
+    talks: int = 100
+    """talks of each kind"""
+    split: Literal["train", "test"] = "train"
+    """whose voices and wordings; a bias is chosen on train and shown on test"""
+    biases: tuple[float, ...] = (-2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+    """added to the logit of `<speak>`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +214,25 @@ def duplex(options: Annotated[DuplexOptions, tyro.conf.arg(name="")]) -> None:
         shown = ", ".join(f"{name} {_show(value)}" for name, value in report[kind].items() if value["n"])
         print(f"{kind}: {shown}")
     _write(options, {"kinds": report})
+
+
+def turns(options: Annotated[TurnsOptions, tyro.conf.arg(name="")]) -> None:
+    """When the model would take the turn, for each bias on `<speak>`: false starts against the wait for an answer."""
+    loaded = load_checkpoint(options.model)
+    sounds = RenderedSounds(Renderings(options.renderings), loaded.model.config.num_books)
+    rows = RowMaker(RowWriter(loaded.vocabulary, loaded.model.config), sounds, PictureCodes(None))
+    report: dict[str, Any] = {}
+    for kind in TURN_KINDS:
+        examples = [
+            make_live(options.split, np.random.default_rng((options.seed, idx, 74)), f"turns-{idx}", kind)
+            for idx in range(options.talks)
+        ]
+        swept = sweep(measure_onsets(loaded.model, rows, examples, seed=options.seed), options.biases)
+        report[kind] = [row.to_json() for row in swept]
+        for row in report[kind]:
+            shown = ", ".join(f"{name} {_show(row[name])}" for name in row if name != "bias")
+            print(f"{kind}, bias {row['bias']:+.1f}: {shown}", flush=True)
+    _write(options, {"split": options.split, "kinds": report})
 
 
 def manners(options: Annotated[MannersOptions, tyro.conf.arg(name="")]) -> None:
