@@ -24,19 +24,20 @@ CHROMIUM = Path("/usr/bin/chromium")
 
 @pytest.fixture
 def page_address(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    bound = socket.create_server(("127.0.0.1", 0))
+    port = bound.getsockname()[1]
     app = make_app(RedTeamConfig(model="viva-fake/echo", folder=tmp_path / "run"))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     thread.start()
     deadline = time.monotonic() + 30
-    while not server.started and time.monotonic() < deadline:
+    while not server.started:
+        assert time.monotonic() < deadline, "the page's server did not start"
         time.sleep(0.02)
     yield f"http://127.0.0.1:{port}/"
     server.should_exit = True
-    thread.join(10)
+    thread.join(30)
+    bound.close()
 
 
 def test_the_page_and_its_files_are_served_with_a_strict_policy(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -56,10 +57,15 @@ def derive(evaluation_id: str, records: Sequence[Record]) -> list[Derived]:
 
 
 def estimate_share_difference(now: Sequence[Any], before: Sequence[Any], units: Sequence[str]) -> Estimate:
-    """Mean paired difference of values from 0 to 1; where no pair differs, Wilson's bound stands for the empty interval."""
+    """Mean paired difference of values from 0 to 1; where no pair differs, Wilson's bound stands for the empty interval.
+
+    No interval reaches past -1 or 1.
+    """
     found = estimate_difference(now, before, units)
-    if found.value is None or found.low is None or found.high is None or found.low != found.high:
+    if found.value is None or found.low is None or found.high is None:
         return found
+    if found.low != found.high:
+        return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))
     reach = estimate_proportion(0, found.n).high or 1.0
     low, high = max(-1.0, found.value - reach), min(1.0, found.value + reach)
     return Estimate(found.value, found.n, low, high, "no pair differs from another: Wilson's bound")

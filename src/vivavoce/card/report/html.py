@@ -38,6 +38,8 @@ def render_html(document: Mapping[str, Any], folder: Path) -> str:
         p=wording.say_p,
         level=wording.say_level,
         published=wording.say_published,
+        caution=wording.say_caution,
+        derived=wording.say_derived,
     )
     card = document["card"]
     template = environment.from_string(read_package_file("report", "card.html"))

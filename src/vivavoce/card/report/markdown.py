@@ -8,7 +8,9 @@ from typing import Any
 from vivavoce.card.evaluation import AREA_TITLES, ARM_TITLES, ARMS
 from vivavoce.card.report.wording import (
     say_agreement,
+    say_caution,
     say_coverage,
+    say_derived,
     say_estimate,
     say_level,
     say_opinion,
@@ -113,11 +115,11 @@ def _write_evaluation(evaluation: Mapping[str, Any], document: Mapping[str, Any]
             )
     for row in evaluation["derived"]:
         value = say_estimate(row["estimate"]) if row["estimate"] else row["word"]
-        lines.append(f"- {row['label']}: {value}{' (' + row['note'] + ')' if row['note'] else ''}")
+        lines.append(f"- {say_derived(row['label'])}: {value}{' (' + row['note'] + ')' if row['note'] else ''}")
     if evaluation["published"]:
-        lines.append(f"Published for GPT-4o: {'; '.join(say_published(row) for row in evaluation['published'])}.")
-    if evaluation["comparable"]:
-        lines.append(f"Not the same task: {evaluation['comparable']}")
+        lines.append(f"Published for GPT-4o: {say_published(evaluation)}.")
+    if caution := say_caution(evaluation):
+        lines.append(caution)
     if evaluation["agreement"]:
         lines.append(f"Grader: declared rules; agrees with gold labels {say_agreement(evaluation['agreement'])}.")
     lines += [f"Second opinion, {say_opinion(name, row)}." for name, row in evaluation["opinions"].items()]

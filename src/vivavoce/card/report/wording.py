@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vivavoce.card.evaluation import ARM_TITLES
+
 
 def say_number(value: float | None, unit: str = "") -> str:
     """Three decimals for shares, three significant digits otherwise."""
@@ -62,9 +64,32 @@ def say_level(level: str | None) -> str:
     return "not measured" if level is None else level.replace("_", " ")
 
 
-def say_published(row: Mapping[str, Any]) -> str:
-    """A published number with its edition, or that there is none as text."""
-    label = f"{row['label']}: " if row.get("label") else ""
-    if row["value"] is None:
-        return f"{label}{row.get('note', 'not published as text')} [{row['edition']}]"
-    return f"{label}{row['value']:g} [{row['edition']}]"
+def say_published(evaluation: Mapping[str, Any]) -> str:
+    """The published numbers of an evaluation with their editions, each named by what sets it apart from the others."""
+    rows = evaluation["published"]
+    titles = {measure["name"]: measure["title"] for measure in evaluation["measures"]}
+    has_measures = len({row["measure"] for row in rows}) > 1
+    has_arms = len({row.get("arm") for row in rows}) > 1
+    said = []
+    for row in rows:
+        names = [
+            titles.get(row["measure"]) if has_measures else None,
+            row.get("label"),
+            ARM_TITLES.get(row.get("arm")) if has_arms else None,
+        ]
+        label = ", ".join(name for name in names if name)
+        value = row.get("note", "not published as text") if row["value"] is None else f"{row['value']:g}"
+        said.append(f"{label}: {value} [{row['edition']}]" if label else f"{value} [{row['edition']}]")
+    return "; ".join(said)
+
+
+def say_caution(evaluation: Mapping[str, Any]) -> str:
+    """Why its numbers can't be held against the published ones; empty where nothing is to be said."""
+    sample = "This run used the authored sample." if evaluation["published"] and evaluation["authored_only"] else ""
+    text = " ".join(part for part in (evaluation["comparable"], sample) if part)
+    return f"Not the same task: {text}" if text and evaluation["published"] else text
+
+
+def say_derived(label: str) -> str:
+    """The label of a derived row, whose names of measures and channels are identifiers."""
+    return label.replace("_", " ")
