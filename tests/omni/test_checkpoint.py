@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM
 from tests.omni.engine.models import make_checkpoint
 from vivavoce.cli import main
 from vivavoce.errors import CheckpointError
-from vivavoce.omni.checkpoint import load_checkpoint, save_checkpoint
+from vivavoce.omni.checkpoint import find_codec_folder, find_images_folder, load_checkpoint, save_checkpoint
 from vivavoce.omni.engine import load_engine
+from vivavoce.omni.training.places import digest_data
 
 CHECKPOINT = make_checkpoint()
 
@@ -127,3 +128,13 @@ def test_the_command_line_says_it_in_one_line(folder: Path, capsys: pytest.Captu
     assert said.count("\n") == 1
     assert main(["ask", "hello", "--model", str(folder / "nowhere")]) == 2
     assert "holds no config.json" in capsys.readouterr().err
+
+
+def test_the_tokenizers_are_found_in_a_checkpoint_and_in_a_folder_of_their_own(whole: Path, tmp_path: Path) -> None:
+    assert find_codec_folder(whole) == find_codec_folder(whole / "codec") == whole / "codec"
+    assert find_images_folder(whole) == find_images_folder(whole / "images") == whole / "images"
+    assert find_codec_folder(tmp_path) is None
+    assert find_images_folder(tmp_path) is None
+    # what a training run is named by does not depend on which of the two was given
+    assert digest_data(tmp_path, whole, whole) == digest_data(tmp_path, whole / "codec", whole / "images")
+    assert digest_data(tmp_path, whole, whole) != digest_data(tmp_path)

@@ -85,7 +85,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     model = OmniForConversation(config)
     _load_weights(model, folder / WEIGHTS_NAME)
     vocabulary = load_vocabulary(folder, num_text_ids=config.num_text_ids, num_image_codes=config.num_image_codes)
-    codec_folder, images_folder = _find(folder, "codec", "codec.json"), _find(folder, "images", CONFIG_NAME)
+    codec_folder, images_folder = find_codec_folder(folder), find_images_folder(folder)
     codec = None if codec_folder is None else load_codec(codec_folder)
     images = None if images_folder is None else ImageTokenizer.load(images_folder)
     _check_fit(folder, config, codec, images)
@@ -136,6 +136,16 @@ def _load_weights(model: OmniForConversation, path: Path) -> None:
     state = {name: tensor.float() for name, tensor in load_file(path).items() if name != _TIED}
     model.load_state_dict(state, strict=False)
     model.tie_weights()
+
+
+def find_codec_folder(folder: Path) -> Path | None:
+    """Where the speech codec of a checkpoint lies: in its `codec/`, or in the folder itself; None if there is none."""
+    return _find(folder, "codec", "codec.json")
+
+
+def find_images_folder(folder: Path) -> Path | None:
+    """The same for the image tokenizer, in `images/`."""
+    return _find(folder, "images", CONFIG_NAME)
 
 
 def _find(folder: Path, inner: str, mark: str) -> Path | None:

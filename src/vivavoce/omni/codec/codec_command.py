@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from vivavoce.files import write_json
+from vivavoce.omni.checkpoint import find_codec_folder
 from vivavoce.omni.codec.storage import load_codec
 
 
@@ -53,7 +54,7 @@ def eval_command(
     """Compare resyntheses with originals: word error rate, DNSMOS, voice, use of the codes.
 
     Args:
-        model: folder with codec.safetensors and codec.json.
+        model: folder with codec.safetensors and codec.json, or a checkpoint's.
         renderings: folder of 24 kHz renderings of the test split.
         count: how many utterances.
         json: also write the report here.
@@ -61,7 +62,7 @@ def eval_command(
     from vivavoce.omni.codec.metrics import load_originals, measure_codec
     from vivavoce.stats import Estimate
 
-    codec = load_codec(model)
+    codec = load_codec(find_codec_folder(model) or model)
     report = measure_codec(codec, load_originals(str(renderings), count))
     report["config"] = dataclasses.asdict(codec.config)
     for name, value in report.items():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vivavoce.files import write_json
+from vivavoce.omni.checkpoint import find_images_folder
 from vivavoce.omni.images.evaluation import ImageReport, measure_tokenizer
 from vivavoce.omni.images.network import ImageTokenizer
 from vivavoce.omni.images.training import make_config, train, with_steps
@@ -47,14 +48,16 @@ def eval_command(
     """Measure an image tokenizer on held-out drawings.
 
     Args:
-        tokenizer: folder that holds it.
+        tokenizer: folder that holds it, or a checkpoint's.
         json: write the measures to this file too.
         pictures: plain and clean drawings to measure on, each.
         seed: of the scenes.
         without_judge: leave out what needs the judge of drawings.
     """
     judge = None if without_judge else DrawingJudge.load()
-    report = measure_tokenizer(ImageTokenizer.load(tokenizer), judge, num_pictures=pictures, seed=seed)
+    report = measure_tokenizer(
+        ImageTokenizer.load(find_images_folder(tokenizer) or tokenizer), judge, num_pictures=pictures, seed=seed
+    )
     if json is not None:
         write_json(json, report.to_json())
     _print_report(report)

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from vivavoce.data.pools import iterate_text_corpus
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file, digest_json
+from vivavoce.omni.checkpoint import find_codec_folder, find_images_folder
 from vivavoce.omni.codec.storage import load_codec
 from vivavoce.omni.configuration import OmniConfig
 from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
@@ -103,8 +104,8 @@ def load_trunk(run: Path, shape: OmniConfig) -> OmniForConversation:
 def digest_data(data: Path, codec: Path | None = None, images: Path | None = None) -> str:
     """Of what the rows are made of: the list of renderings and the two tokenizers."""
     plans = sorted(str(path.relative_to(data)) + digest_file(path) for path in data.glob("*/plan.json"))
-    if codec is not None and (codec / "codec.json").exists():
-        plans.append(digest_codes(load_codec(codec)))
-    if images is not None and (images / IMAGE_WEIGHTS).exists():
-        plans.append(digest_file(images / IMAGE_WEIGHTS))
+    if codec is not None and (codec_folder := find_codec_folder(codec)) is not None:
+        plans.append(digest_codes(load_codec(codec_folder)))
+    if images is not None and (images_folder := find_images_folder(images)) is not None:
+        plans.append(digest_file(images_folder / IMAGE_WEIGHTS))
     return digest_json(plans)[:16]

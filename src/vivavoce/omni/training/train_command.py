@@ -14,11 +14,10 @@ from vivavoce.data.curriculum import DEFAULT_MIX, iterate_examples
 from vivavoce.data.example import Example
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file
-from vivavoce.omni.checkpoint import save_checkpoint
+from vivavoce.omni.checkpoint import find_codec_folder, find_images_folder, save_checkpoint
 from vivavoce.omni.codec.network import Codec
 from vivavoce.omni.codec.storage import load_codec
 from vivavoce.omni.configuration import PRESETS
-from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
 from vivavoce.omni.images.network import ImageTokenizer
 from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.losses import LossWeights
@@ -80,8 +79,8 @@ def train(
     Args:
         preset: size of the network.
         data: folder of renderings; mels and codes are kept beside them.
-        codec: folder of the speech codec. Without one, the model learns everything but to speak.
-        images: folder of the image tokenizer. Without one, everything but to draw.
+        codec: folder of the speech codec, or a checkpoint's. Without one, the model learns everything but to speak.
+        images: folder of the image tokenizer, or a checkpoint's. Without one, everything but to draw.
         run: run directory.
         start_from: a checkpoint or run whose weights start this learning-rate cycle.
         ear: run of `viva train ear` whose stem the trunk starts from, and which says when each word was over.
@@ -180,15 +179,15 @@ def _prepare(data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear |
 
 
 def _find_codec(folder: Path) -> Codec | None:
-    if (folder / "codec.json").exists():
-        return load_codec(folder)
+    if (found := find_codec_folder(folder)) is not None:
+        return load_codec(found)
     logging.warning("no codec in %s: learning everything but to speak", folder)
     return None
 
 
 def _find_pictures(images: Path) -> ImageTokenizer | None:
-    if (images / IMAGE_WEIGHTS).exists():
-        return ImageTokenizer.load(images)
+    if (found := find_images_folder(images)) is not None:
+        return ImageTokenizer.load(found)
     logging.warning("no image tokenizer in %s: learning everything but to draw", images)
     return None
 
