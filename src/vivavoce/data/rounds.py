@@ -66,9 +66,14 @@ def _ask_in_turn(
     )
 
 
-def _look(split: Split, generator: np.random.Generator) -> tuple[Part, list[Item], bool]:
+def choose_kind(generator: np.random.Generator) -> SceneKind:
+    """What kind of scene is looked at."""
     shares = np.array([_SCENE_SHARES[kind] for kind in SCENE_KINDS])
-    kind = SCENE_KINDS[int(generator.choice(len(SCENE_KINDS), p=shares / shares.sum()))]
+    return SCENE_KINDS[int(generator.choice(len(SCENE_KINDS), p=shares / shares.sum()))]
+
+
+def _look(split: Split, generator: np.random.Generator) -> tuple[Part, list[Item], bool]:
+    kind = choose_kind(generator)
     scene = sample_scene(kind, split, generator)
     tasks = [name for name, task in PICTURE_TASKS.items() if kind in task.kinds]
     items = [PICTURE_TASKS[name].ask(scene, split, generator) for name in _choose_questions(tasks, generator)]

@@ -6,6 +6,7 @@ COMMANDS: dict[str, Command] = {
     "train omni": Command(
         "vivavoce.omni.training.train_command:train", "train the trunk on the small world", extra="train"
     ),
+    "train eye": Command("vivavoce.omni.training.eye_command:train", "teach the eye to name, before the trunk"),
     "train ear": Command(
         "vivavoce.omni.training.ear_command:train", "teach the ear alone to write down, before the trunk", extra="train"
     ),

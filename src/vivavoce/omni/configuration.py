@@ -7,7 +7,7 @@ from transformers import LlamaConfig
 
 from vivavoce.errors import CheckpointError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when a checkpoint of the past can no longer be read."""
 
 CLOCK_HZ = 12.5
@@ -33,6 +33,7 @@ class OmniConfig(LlamaConfig):
     num_books: int = 4
     num_codes_per_book: int = 1000
     stem_width: int = 192
+    eye_width: int = 128
     transcript_delay_steps: int = 4
     format_version: int = FORMAT_VERSION
 
@@ -84,6 +85,7 @@ def make_tiny(**changes) -> OmniConfig:
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
         "stem_width": 16,
+        "eye_width": 16,
         "num_text_ids": 320,
         "num_image_codes": 20,
         "num_codes_per_book": 12,

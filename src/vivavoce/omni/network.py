@@ -18,11 +18,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
 from vivavoce.omni.configuration import (
     FRAME_PATCH_PIXELS,
+    IMAGE_PIXELS,
     NUM_FRAME_PATCHES,
     NUM_PATCHES,
     PATCH_PIXELS,
     OmniConfig,
 )
+from vivavoce.omni.eye import Eye, join_patches, pool_cells
 from vivavoce.omni.packing import pack_rows, packed_attention
 from vivavoce.omni.stem import Stem
 from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, STAY, TOKEN, Steps
@@ -171,9 +173,8 @@ class OmniForConversation(LlamaForCausalLM):
         super().__init__(config)
         width = config.hidden_size
         self.stem = Stem(config.stem_width, width)
-        self.patch_in = nn.Linear(PATCH_PIXELS**2 * 3, width)
+        self.eye = Eye(config.eye_width, width)
         self.patch_position = nn.Embedding(NUM_PATCHES, width)
-        self.frame_in = nn.Linear(FRAME_PATCH_PIXELS**2 * 3, width)
         self.frame_position = nn.Embedding(NUM_FRAME_PATCHES, width)
         self.heard_table = nn.Embedding(config.num_text_ids, width)
         self.heard_out = nn.Linear(width, width, bias=False)
@@ -204,11 +205,12 @@ class OmniForConversation(LlamaForCausalLM):
 
     def embed_patches(self, patches: Tensor) -> Tensor:
         """Pictures [P, 64, 192] to vectors [P, 64, D]."""
-        return self.patch_in(patches) + self.patch_position.weight
+        return self.eye(join_patches(patches, PATCH_PIXELS)).flatten(1, 2) + self.patch_position.weight
 
     def embed_frame(self, patches: Tensor) -> Tensor:
         """Film frames [F, 16, 768] to vectors [F, 16, D]."""
-        return self.frame_in(patches) + self.frame_position.weight
+        cells = self.eye(join_patches(patches, FRAME_PATCH_PIXELS))
+        return pool_cells(cells, IMAGE_PIXELS // FRAME_PATCH_PIXELS) + self.frame_position.weight
 
     def embed_clock(self, ear: Tensor, inputs: ClockInputs) -> Tensor:
         """Sum of a clock step's streams. ear [B, N, D] is the stem's output."""

@@ -17,6 +17,7 @@ import onnxruntime
 
 from vivavoce.assets import cache_folder
 from vivavoce.files import digest_json, write_bytes, write_json
+from vivavoce.omni.configuration import FRAME_PATCH_PIXELS, IMAGE_PIXELS, PATCH_PIXELS
 from vivavoce.omni.engine.backend import (
     ClockReading,
     ClockScores,
@@ -29,7 +30,7 @@ from vivavoce.omni.engine.onnx_graph import GRAPH_VERSION, Precision, write_grap
 from vivavoce.omni.engine.torch_backend import find_shape
 from vivavoce.omni.network import OmniForConversation
 
-GRAPH_NAMES = ("ear", "trunk", "clock", "token", "codes")
+GRAPH_NAMES = ("ear", "eye", "trunk", "clock", "token", "codes")
 
 
 class OnnxBackend:
@@ -51,8 +52,8 @@ class OnnxBackend:
         self._heard = _copy(model.heard_table.weight)
         self._codes = _copy(model.code_table.weight)
         self._marks = _copy(model.marks.weight)
-        self._patch = (_copy(model.patch_in.weight), _copy(model.patch_in.bias) + _copy(model.patch_position.weight))
-        self._frame = (_copy(model.frame_in.weight), _copy(model.frame_in.bias) + _copy(model.frame_position.weight))
+        self._patch_position = _copy(model.patch_position.weight)
+        self._frame_position = _copy(model.frame_position.weight)
         self._ear = tuple(np.zeros((conv.in_channels, conv.context), np.float32) for conv in model.stem.convolutions)
         self._first_code = np.arange(self.shape.num_books) * (self.shape.num_codes_per_book + 1)
 
@@ -62,11 +63,21 @@ class OnnxBackend:
 
     def embed_patches(self, patches: np.ndarray) -> np.ndarray:
         """Vectors [64, D]."""
-        return patches @ self._patch[0].T + self._patch[1]
+        return self._see(patches, PATCH_PIXELS).reshape(-1, self.shape.width) + self._patch_position
 
     def embed_frame(self, patches: np.ndarray) -> np.ndarray:
         """Vectors [16, D]."""
-        return patches @ self._frame[0].T + self._frame[1]
+        cells = self._see(patches, FRAME_PATCH_PIXELS)
+        side = IMAGE_PIXELS // FRAME_PATCH_PIXELS
+        pooled = cells.reshape(side, len(cells) // side, side, -1, self.shape.width).mean(axis=(1, 3))
+        return pooled.reshape(-1, self.shape.width) + self._frame_position
+
+    def _see(self, patches: np.ndarray, patch_pixels: int) -> np.ndarray:
+        """Cells [8, 8, D] of a picture's patches."""
+        side = IMAGE_PIXELS // patch_pixels
+        blocks = patches.reshape(side, side, patch_pixels, patch_pixels, 3).transpose(4, 0, 2, 1, 3)
+        pixels = np.ascontiguousarray(blocks.reshape(1, 3, IMAGE_PIXELS, IMAGE_PIXELS), np.float32)
+        return self._run("eye", ["cells"], {"pixels": pixels})[0][0]
 
     def make_ear(self) -> EarState:
         """Silence."""

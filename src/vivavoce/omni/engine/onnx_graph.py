@@ -1,4 +1,4 @@
-"""The network as ONNX graphs, one for each call of a clock step: ear, trunk, clock scores, token scores, codes.
+"""The network as ONNX graphs, one for each call: ear, eye, trunk, clock scores, token scores, codes.
 
 Written from the model's weights with the arithmetic of `torch_backend`; a test holds the two equal. Embedding tables stay
 outside, as arrays. Precision: float32, or 8- or 4-bit weights in groups of 32 (`MatMulNBits`) for every matrix product.
@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from vivavoce.errors import MissingExtraError
-from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
+from vivavoce.omni.configuration import IMAGE_PIXELS, MEL_BINS, MEL_FRAMES_PER_STEP
 from vivavoce.omni.engine.onnx_writer import GraphWriter
 from vivavoce.omni.engine.sampling import NEVER
 from vivavoce.omni.network import OmniForConversation
 
 Precision = Literal["fp32", "int8", "int4"]
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """Raised whenever a graph changes, so that files of before are not used."""
 _GROUP = 32
 _TRUNK_BITS = {"int8": 8, "int4": 4}
@@ -35,6 +35,7 @@ def write_graphs(model: OmniForConversation, precision: Precision) -> dict[str, 
         raise MissingExtraError("the ONNX engine needs the package onnx; pip install 'vivavoce[train]'") from error
     graphs = {
         "ear": _write_ear(model),
+        "eye": _write_eye(model),
         "trunk": _write_trunk(model),
         "clock": _write_clock(model),
         "token": _write_token(model),
@@ -97,6 +98,25 @@ def _convolve(g: GraphWriter, x: str, conv: Any, past: str, idx: int) -> str:
     g.output(g.node("Slice", joined, *ends), f"new_state_{idx}", ["B", conv.in_channels, conv.context])
     weights = g.constant(_array(conv.weight)), g.constant(_array(conv.bias))
     return g.node("Conv", joined, *weights, strides=[conv.stride[0]], group=conv.groups)
+
+
+def _write_eye(model: Any) -> Any:
+    """pixels [B, 3, 64, 64] to cells [B, 8, 8, D]."""
+    g, eye = GraphWriter("eye"), model.eye
+    x = g.input("pixels", ["B", 3, IMAGE_PIXELS, IMAGE_PIXELS])
+    for conv in eye.strided:
+        x = g.node("Gelu", _see(g, x, conv))
+    for conv in eye.blocks:
+        x = g.node("Add", x, _see(g, g.node("Gelu", x), conv))
+    x = g.linear(g.transpose(x, [0, 2, 3, 1]), _array(eye.out.weight), _array(eye.out.bias))
+    x = g.layer_norm(x, _array(eye.norm.weight), _array(eye.norm.bias))
+    g.output(x, "cells", ["B", 8, 8, model.config.hidden_size])
+    return g.finish()
+
+
+def _see(g: GraphWriter, x: str, conv: Any) -> str:
+    weights = g.constant(_array(conv.weight)), g.constant(_array(conv.bias))
+    return g.node("Conv", x, *weights, strides=list(conv.stride), pads=[*conv.padding, *conv.padding])
 
 
 def _write_trunk(model: Any) -> Any:

@@ -46,12 +46,12 @@ class TorchBackend:
     @torch.inference_mode()
     def embed_patches(self, patches: np.ndarray) -> np.ndarray:
         """Vectors [64, D]."""
-        return self._array(self.model.embed_patches(self._tensor(patches)))
+        return self._array(self.model.embed_patches(self._tensor(patches)[None])[0])
 
     @torch.inference_mode()
     def embed_frame(self, patches: np.ndarray) -> np.ndarray:
         """Vectors [16, D]."""
-        return self._array(self.model.embed_frame(self._tensor(patches)))
+        return self._array(self.model.embed_frame(self._tensor(patches)[None])[0])
 
     def make_ear(self) -> EarState:
         """Silence."""

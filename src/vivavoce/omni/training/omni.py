@@ -37,6 +37,8 @@ class OmniTrainConfig:
     """a checkpoint whose weights start this cycle; empty: from scratch"""
     ear: str = ""
     """digest of the ear that says when words were over, and whose stem starts this cycle; empty: none"""
+    eye: str = ""
+    """digest of the eye that starts this cycle; empty: none"""
     keep_stem: bool = False
     """whether the stem of `start_from` stays"""
     data: str = ""

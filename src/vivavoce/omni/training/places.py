@@ -18,6 +18,7 @@ from vivavoce.omni.configuration import OmniConfig
 from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
 from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.ear import Ear
+from vivavoce.omni.training.eye import Namer
 from vivavoce.omni.training.features import digest_codes, prepare_mels
 from vivavoce.omni.training.loop import load_weights
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, train_vocabulary
@@ -76,6 +77,16 @@ def load_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
     ear = Ear(shape)
     load_weights(find_weights(run), {"ear": ear})
     return ear
+
+
+def load_namer(run: Path, shape: OmniConfig) -> Namer:
+    """The eye of a run of `viva train eye`, with its words.
+
+    Raises: ConfigError if it has no state; CheckpointError if it has another shape.
+    """
+    namer = Namer(shape)
+    load_weights(find_weights(run), {"eye": namer})
+    return namer
 
 
 def start_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:

@@ -41,6 +41,7 @@ from vivavoce.omni.training.places import (
     find_vocabulary,
     find_weights,
     load_ear,
+    load_namer,
     load_trunk,
     prepare_user_mels,
 )
@@ -61,6 +62,7 @@ def train(
     start_from: Path | None = None,
     ear: Path | None = None,
     keep_stem: bool = False,
+    eye: Path | None = None,
     steps: int = 4000,
     rows: int = 48,
     decay_share: float = 0.4,
@@ -85,6 +87,7 @@ def train(
         start_from: a checkpoint or run whose weights start this learning-rate cycle.
         ear: run of `viva train ear` whose stem the trunk starts from, and which says when each word was over.
         keep_stem: keep the stem of --start-from, and take from the ear only when words were over.
+        eye: run of `viva train eye` whose eye the trunk starts from.
         steps: optimiser steps of the cycle.
         rows: rows of one step.
         decay_share: last part of the steps, over which the learning rate falls.
@@ -103,6 +106,7 @@ def train(
         start_from="" if start_from is None else str(start_from),
         ear="" if ear is None else digest_file(find_weights(ear)),
         keep_stem=keep_stem,
+        eye="" if eye is None else digest_file(find_weights(eye)),
         data=digest_data(data, codec, images),
         mix=mix,
         loop=LoopConfig(steps=steps, decay_share=decay_share, save_every_steps=100, sample_every_steps=200, seed=seed),
@@ -114,11 +118,18 @@ def train(
     )
     with join_processes() as place:
         opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)
-        _train(opened, config, data, codec, images, ear, place)
+        _train(opened, config, data, codec, images, ear, eye, place)
 
 
 def _train(
-    run: Run, config: OmniTrainConfig, data: Path, codec: Path, images: Path, ear: Path | None, place: Place
+    run: Run,
+    config: OmniTrainConfig,
+    data: Path,
+    codec: Path,
+    images: Path,
+    ear: Path | None,
+    eye: Path | None,
+    place: Place,
 ) -> None:
     shape = PRESETS[config.preset]()
     speech, pictures = _find_codec(codec), _find_pictures(images)
@@ -135,6 +146,8 @@ def _train(
     model = load_trunk(Path(config.start_from), shape) if config.start_from else OmniForConversation(shape)
     if hearing is not None and not config.keep_stem:
         model.stem.load_state_dict(hearing.stem.state_dict())
+    if eye is not None:
+        model.eye.load_state_dict(load_namer(eye, shape).eye.state_dict())
     torch.nn.Module.to(model, place.device)
 
     def draw(seed: int) -> Iterator[Example]:
