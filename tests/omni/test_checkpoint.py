@@ -92,7 +92,7 @@ def test_an_unknown_tensor_is_named(folder: Path) -> None:
 
 def test_another_version_is_named(folder: Path) -> None:
     change_config(folder, format_version=99)
-    with pytest.raises(CheckpointError, match="format version 99; this program reads 1"):
+    with pytest.raises(CheckpointError, match="format version 99; this program reads 2"):
         load_checkpoint(folder)
 
 
