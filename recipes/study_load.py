@@ -17,11 +17,12 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ class Config:
     """How often the server is killed with SIGKILL and started again."""
     think_s: float = 1.0
     """Mean pause of a labeller between two requests."""
-    port: int = 8047
-    """Loopback port."""
+    port: int = 0
+    """Loopback port; 0 takes a free one."""
     limit_s: float = 240.0
     """Give up after this long."""
     seed: int = 0
@@ -92,6 +93,11 @@ class Tally:
 
 def main(config: Config) -> int:
     """Run and report; 1 if anything was lost or doubled."""
+    if not config.port:
+        # the same one for every server of the run: pages that are open go on with it
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            config = replace(config, port=probe.getsockname()[1])
     with open_store(config.store, pool_size=4) as store:
         links = fill(store, config)
         tally = Tally()
@@ -154,7 +160,11 @@ async def run(config: Config, links: list[str], tally: Tally) -> None:
         await asyncio.wait_for(asyncio.gather(*people), config.limit_s)
     finally:
         server.terminate()
-        server.wait(timeout=15)
+        try:
+            server.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def start_server(config: Config) -> subprocess.Popen[bytes]:
@@ -176,13 +186,13 @@ def start_server(config: Config) -> subprocess.Popen[bytes]:
 async def wait_for_server(config: Config) -> None:
     """Until it answers."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        for _ in range(600):
+        for _ in range(1800):
             try:
                 await client.get(f"http://127.0.0.1:{config.port}/health")
                 return
             except httpx.TransportError:
                 await asyncio.sleep(0.1)
-    raise SystemExit("the server did not start within a minute")
+    raise SystemExit("the server did not start within three minutes")
 
 
 async def work(config: Config, link: str, number: int, tally: Tally) -> None:

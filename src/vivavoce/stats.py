@@ -87,6 +87,31 @@ def estimate_mean(values: ArrayLike, clusters: Sequence[Hashable] | None = None)
     )
 
 
+def estimate_count(counts: ArrayLike, clusters: Sequence[Hashable]) -> Estimate:
+    """A mean count per item, clustered as `estimate_mean`, its interval ending at 0.
+
+    Where the clusters agree to the last count, the t interval has no width though little may have been seen: then the exact
+    Poisson one of the total (Garwood 1936). n counts clusters.
+    """
+    values = np.asarray(counts, float)
+    estimate = estimate_mean(values, clusters)
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    if estimate.high > estimate.low:
+        return Estimate(estimate.value, estimate.n, max(0.0, estimate.low), estimate.high, estimate.method)
+    total, tail = float(values.sum()), (1 - CONFIDENCE) / 2
+    low = float(scipy_stats.chi2.ppf(tail, 2 * total)) / 2 if total else 0.0
+    high = float(scipy_stats.chi2.ppf(1 - tail, 2 * total + 2)) / 2
+    return Estimate(estimate.value, estimate.n, low / values.size, high / values.size, "poisson, exact")
+
+
+def drop_empty_interval(estimate: Estimate) -> Estimate:
+    """The estimate without an interval of no width: that nothing varied in what was seen does not make it certain."""
+    if estimate.low is None or estimate.high is None or estimate.high > estimate.low:
+        return estimate
+    return Estimate(estimate.value, estimate.n, method=estimate.method)
+
+
 def estimate_ratio(
     numerators: ArrayLike,
     denominators: ArrayLike,

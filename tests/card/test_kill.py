@@ -18,7 +18,7 @@ from vivavoce.card.report.markdown import render_markdown
 from vivavoce.card.running import CardConfig, make_plan, run_card
 from vivavoce.files import write_json
 
-TIMEOUT_S = 120
+TIMEOUT_S = 240
 
 
 ARGUMENTS = (
@@ -57,6 +57,7 @@ def _render(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_run_killed_in_the_middle_of_an_evaluation_resumes_to_the_same_card(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     process = _start(cut)

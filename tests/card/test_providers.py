@@ -103,18 +103,18 @@ async def _serve_realtime(socket: WebSocket) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(_make_app(), host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=running.run, daemon=True)
+    bound = socket.create_server(("127.0.0.1", 0))
+    running = uvicorn.Server(uvicorn.Config(_make_app(), log_level="error"))
+    thread = threading.Thread(target=running.run, args=([bound],), daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
-    while not running.started and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while not running.started:
+        assert time.monotonic() < deadline, "the server did not start"
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}/v1"
+    yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
     running.should_exit = True
-    thread.join(10)
+    thread.join(30)
+    bound.close()
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,25 @@ def test_undefined_is_said_and_not_zero() -> None:
     assert stats.estimate_auroc([1, 2], [1, 1]).value is None
 
 
+def test_a_count_on_which_all_agree_has_the_exact_poisson_interval_and_not_one_of_no_width() -> None:
+    agreed = stats.estimate_count([1, 1, 1, 1], ["a", "a", "b", "b"])
+    # Garwood 1936: 4 seen, 1.09 to 10.24
+    assert (agreed.value, agreed.n, agreed.method) == (1.0, 2, "poisson, exact")
+    assert (agreed.low, agreed.high) == pytest.approx((1.0899 / 4, 10.2416 / 4), abs=1e-4)
+    none = stats.estimate_count([0, 0, 0], ["a", "b", "c"])
+    assert (none.value, none.low, none.high) == pytest.approx((0.0, 0.0, 3.6889 / 3), abs=1e-4)
+    mixed, counts = stats.estimate_count([0, 2, 1, 5], ["a", "a", "b", "b"]), [0, 2, 1, 5]
+    assert (mixed.low, mixed.high) == (0.0, stats.estimate_mean(counts, ["a", "a", "b", "b"]).high)
+    assert stats.estimate_count([1, 1], ["a", "a"]).low is None, "one cluster says nothing of others"
+    assert stats.estimate_count([], []).value is None
+
+
+def test_an_interval_of_no_width_is_dropped_and_others_stay() -> None:
+    assert stats.drop_empty_interval(stats.Estimate(1.0, 2, 1.0, 1.0)).to_json()["ci"] is None
+    wide = stats.Estimate(1.0, 2, 0.5, 1.5)
+    assert stats.drop_empty_interval(wide) == wide
+
+
 def test_mean_equals_the_t_interval() -> None:
     values = np.random.default_rng(0).normal(size=20)
     estimate = stats.estimate_mean(values)

@@ -69,7 +69,7 @@ def address(worker):
 
 def read_all(socket) -> None:
     while True:
-        socket.recv(timeout=20)
+        socket.recv(timeout=60)
 
 
 def spoil(rng: random.Random, value):
@@ -133,7 +133,7 @@ def test_a_thousand_malformed_frames_harm_nobody(address, worker):
                 )
             )
             while True:
-                event = json.loads(socket.recv(timeout=20))
+                event = json.loads(socket.recv(timeout=60))
                 check_event(event)
                 answered += 1
                 if event["type"] == "error" and event["error"]["event_id"] == "last":
@@ -148,7 +148,7 @@ def test_a_thousand_malformed_frames_harm_nobody(address, worker):
 def test_an_oversized_message_closes_that_connection_with_its_code(address, worker):
     url = address.replace("http", "ws") + "/v1/realtime"
     with websockets.sync.client.connect(url) as socket:
-        socket.recv(timeout=5)
+        socket.recv(timeout=30)
         socket.send("x" * 300 * 1024)
         with pytest.raises(ConnectionClosed) as closed:
             read_all(socket)
@@ -164,7 +164,7 @@ def assert_next_talker_is_unaffected(url: str) -> None:
         socket.send(json.dumps({"type": "conversation.item.create", **GOOD["conversation.item.create"]}))
         socket.send('{"type": "response.create"}')
         while True:
-            event = json.loads(socket.recv(timeout=10))
+            event = json.loads(socket.recv(timeout=30))
             assert event["type"] != "error", event
             if event["type"] == "response.output_text.done":
                 assert event["text"] == "Hello. You wrote: hi "
@@ -181,7 +181,7 @@ def test_a_thousand_requests_drawn_from_the_schema_get_what_the_schema_says(addr
     # an operation without parameters has one case only
     each = -(-NUM_REQUESTS // sum(operation.method.upper() == "POST" for operation in operations)) + 10
     statuses: dict[int, int] = {}
-    client = httpx.Client(base_url=address, timeout=30)
+    client = httpx.Client(base_url=address, timeout=60)
     checks = [
         schemathesis.checks.not_a_server_error,
         schemathesis.specs.openapi.checks.status_code_conformance,
@@ -215,7 +215,7 @@ def test_a_thousand_requests_drawn_from_the_schema_get_what_the_schema_says(addr
     assert not [status for status in statuses if status >= 500], statuses
     assert statuses.get(200, 0) > 50, statuses
     assert client.get("/healthz").json()["status"] == "ok"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "vivavoce_answers 0.0" not in client.get("/metrics").text:
         assert time.monotonic() < deadline, "an answer is stuck"
         time.sleep(0.1)

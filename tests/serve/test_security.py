@@ -80,6 +80,6 @@ def test_the_socket_asks_for_the_same(address):
             open_socket(address, **more)
         assert refused.value.response.status_code == 403
     with open_socket(address, subprotocols=["realtime", "openai-insecure-api-key.secret"]) as socket:
-        assert "session.created" in socket.recv(timeout=5)
+        assert "session.created" in socket.recv(timeout=30)
     with open_socket(address, additional_headers={"Authorization": "Bearer secret"}) as socket:
-        assert "session.created" in socket.recv(timeout=5)
+        assert "session.created" in socket.recv(timeout=30)

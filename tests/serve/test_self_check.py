@@ -28,9 +28,9 @@ def serve_and_check(*flags: str, patience_s: float) -> tuple[str, int]:
             if line.strip().startswith("wait") or "self-check failed" in line:
                 address = re.search(r"in a browser: +(http://127\.0\.0\.1:\d+)/", said)
                 assert address, said
-                assert "microphone" in httpx.get(address[1], timeout=10).text, "the server goes on after its check"
+                assert "microphone" in httpx.get(address[1], timeout=30).text, "the server goes on after its check"
                 process.send_signal(signal.SIGTERM)
-        return said, process.wait(timeout=30)
+        return said, process.wait(timeout=60)
     finally:
         process.kill()
         process.wait()
@@ -68,7 +68,7 @@ def test_a_check_that_fails_is_said_and_is_the_exit_code():
             if "self-check failed" in line:
                 process.send_signal(signal.SIGTERM)
         assert "self-check failed: got no spoken answer" in said
-        assert process.wait(timeout=30) == 1
+        assert process.wait(timeout=60) == 1
     finally:
         process.kill()
         process.wait()
@@ -83,7 +83,7 @@ from vivavoce.serve.bench import self_check
 def fail(address, key):
     for _ in range(300):  # as the real check, it fails once the server answers (and so minds its signals)
         try:
-            httpx.get(address + "/healthz", timeout=5)
+            httpx.get(address + "/healthz", timeout=30)
             break
         except httpx.TransportError:
             time.sleep(0.1)

@@ -38,17 +38,17 @@ def server():
 
 def read_all(socket, events):
     while True:
-        events.append(json.loads(socket.recv(timeout=20)))
+        events.append(json.loads(socket.recv(timeout=30)))
 
 
 def start_speaking(socket):
     session = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
     socket.send(json.dumps({"type": "session.update", "session": session}))
-    text = "one two three four five six seven"
+    text = "one two three four five six seven eight nine ten eleven twelve"
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
     socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
     socket.send('{"type": "response.create"}')
-    while json.loads(socket.recv(timeout=20))["type"] != "response.output_audio.delta":
+    while json.loads(socket.recv(timeout=30))["type"] != "response.output_audio.delta":
         pass
 
 
@@ -62,9 +62,9 @@ def test_sigterm_finishes_what_is_being_said_and_closes_with_a_code(server):
             read_all(socket, names)
     assert names[-1]["type"] == "response.done"
     assert names[-1]["response"]["status"] == "completed"
-    assert names[-1]["response"]["usage"]["output_token_details"]["audio_tokens"] == 30
+    assert names[-1]["response"]["usage"]["output_token_details"]["audio_tokens"] == 3 * 15
     assert closed.value.rcvd.code == 1001
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     assert "stopped" in process.stdout.read()
     assert "Traceback" not in process.stderr.read()
 
@@ -75,9 +75,9 @@ def test_nobody_new_is_let_in_while_the_last_sentence_is_said(server):
         start_speaking(socket)
         process.send_signal(signal.SIGTERM)
         with websockets.sync.client.connect(url) as late:
-            error = json.loads(late.recv(timeout=20))["error"]
+            error = json.loads(late.recv(timeout=30))["error"]
             assert error["code"] in ("server_draining",)
             with pytest.raises(ConnectionClosed) as closed:
-                late.recv(timeout=20)
+                late.recv(timeout=30)
             assert closed.value.rcvd.code == 1001
-    process.wait(timeout=30)
+    process.wait(timeout=60)

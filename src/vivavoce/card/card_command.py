@@ -129,10 +129,9 @@ def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
         return 0
     for step in run_card(config, arguments.out, plan, resume=arguments.resume):
         left = "" if step.left_s is None else f", {step.left_s / 60:.1f} min left"
-        line = (
-            f"  [{step.done}/{step.total}] {step.name}: {step.status}, graded {step.graded} of {step.num_samples}{left}"
-        )
-        print(line, flush=True)
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(step.reasons.items()))
+        graded = f"graded {step.graded} of {step.num_samples}" + (f" ({why})" if why else "")
+        print(f"  [{step.done}/{step.total}] {step.name}: {step.status}, {graded}{left}", flush=True)
     print(f"done; `viva card report {arguments.out}` renders the card")
     return 0
 

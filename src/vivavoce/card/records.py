@@ -112,7 +112,7 @@ def read_run(location: str) -> EvaluationRun:
     usage = [use for sample in samples for use in sample.model_usage.values()]
     return EvaluationRun(
         evaluation_id=facts["evaluation"],
-        records=tuple(_read_sample(sample) for sample in samples),
+        records=tuple(read_sample(sample) for sample in samples),
         status=log.status,
         model=log.eval.model,
         preset=facts["preset"],
@@ -126,7 +126,8 @@ def read_run(location: str) -> EvaluationRun:
     )
 
 
-def _read_sample(sample: EvalSample) -> Record:
+def read_sample(sample: EvalSample) -> Record:
+    """What the card needs of one sample."""
     metadata = sample.metadata
     scores = list((sample.scores or {}).values())
     common: dict[str, Any] = {

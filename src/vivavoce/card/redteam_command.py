@@ -9,6 +9,7 @@ import tyro
 
 from vivavoce.card.redteam.app import RedTeamConfig, make_app
 from vivavoce.card.redteam.findings import make_items, read_findings
+from vivavoce.errors import DataError
 from vivavoce.files import write_bytes
 
 
@@ -16,7 +17,6 @@ def serve(
     model: str,
     out: Path,
     base_url: str | None = None,
-    host: str = "127.0.0.1",
     port: int = 8020,
 ) -> int:
     """Open a page to talk to a model, tag what is found, and keep it in a run folder.
@@ -25,14 +25,13 @@ def serve(
         model: Provider and model, as of `viva card run`.
         out: Run folder; findings.jsonl is appended to.
         base_url: Address of the endpoint.
-        host: Address to listen on; only this machine by default.
-        port: Port to listen on.
+        port: Port on this machine; the page is served to nobody else.
     """
     import uvicorn
 
     app = make_app(RedTeamConfig(model=model, folder=out, base_url=base_url))
-    print(f"red teaming {model} at http://{host}:{port}/ ; findings go to {out / 'findings.jsonl'}", flush=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    print(f"red teaming {model} at http://127.0.0.1:{port}/ ; findings go to {out / 'findings.jsonl'}", flush=True)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
     return 0
 
 
@@ -43,9 +42,18 @@ def export(folder: tyro.conf.Positional[Path], data: Path) -> int:
         folder: Run folder with findings.jsonl.
         data: Data folder; items go to redteam/EVALUATION.jsonl below it and run with --data.
     """
-    for evaluation_id, items in make_items(read_findings(folder)).items():
+    findings = read_findings(folder)
+    if not findings:
+        raise DataError(f"{folder} holds no findings; `viva card redteam --out {folder}` keeps them there")
+    made = make_items(findings)
+    for evaluation_id, items in made.items():
         path = data / "redteam" / f"{evaluation_id}.jsonl"
         lines = [json_module.dumps(item.to_json(), ensure_ascii=False) for item in items]
         write_bytes(path, ("\n".join(lines) + "\n").encode())
         print(f"{len(items)} items: {path}")
+    left = len(findings) - sum(map(len, made.values()))
+    if left:
+        print(
+            f"{left} findings made no item: no violation, no words of the user's, or a category without an evaluation"
+        )
     return 0

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,15 +20,16 @@ from typing import Any
 
 import inspect_ai
 from inspect_ai.log import EvalLog
+from inspect_ai.model import Model, get_model
 
 from vivavoce.card.agreement import measure_opinions
 from vivavoce.card.evals import EVALUATIONS
 from vivavoce.card.evaluation import Evaluation
 from vivavoce.card.graders.propositions import DEFAULT_GRADER
 from vivavoce.card.media_store import ENVIRONMENT_VARIABLE
-from vivavoce.card.records import name_evaluation, read_headers
+from vivavoce.card.records import name_evaluation, read_headers, read_sample
 from vivavoce.card.speech import Studio, open_studio
-from vivavoce.card.tasks import TASKS, TaskOptions, load_items, make_samples
+from vivavoce.card.tasks import TASKS, TaskOptions, load_items, make_samples, split_names
 from vivavoce.errors import ConfigError, DataError, VivaError
 from vivavoce.files import write_json
 from vivavoce.run import Run
@@ -64,6 +66,7 @@ class CardConfig:
             raise ConfigError(
                 f"model {self.model!r} names no provider; write viva/nano, viva-chat/NAME, openai/NAME ..."
             )
+        _ = self.options  # which checks preset, arms and limit
 
     @property
     def options(self) -> TaskOptions:
@@ -109,8 +112,15 @@ class Plan:
 
 
 def make_plan(config: CardConfig) -> Plan:
-    """Check every evaluation against what is at hand and count its samples."""
+    """Check every evaluation against what is at hand and count its samples.
+
+    Raises: ConfigError for a studio or a voice that is not there.
+    """
     studio = open_studio(config.studio)
+    known = dict.fromkeys((*studio.voices, studio.preset_voice))
+    unknown = [name for name in split_names(config.voices) if name not in known]
+    if unknown:
+        raise ConfigError(f"voices {unknown} do not speak here; studio {studio.name} has {', '.join(known)}")
     planned, skipped = [], {}
     for name in config.only or EVALUATIONS:
         evaluation = EVALUATIONS[name]
@@ -169,7 +179,7 @@ def has_docker() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """After each evaluation: how far, and how long still at this pace."""
+    """After each evaluation: how far, why samples were not graded, and how long still at this pace."""
 
     name: str
     done: int
@@ -179,13 +189,16 @@ class Progress:
     elapsed_s: float
     left_s: float | None
     status: str
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = False) -> Iterator[Progress]:
     """Run what is planned into `folder`; yields progress after every evaluation.
 
-    Raises: ConfigError if the folder is in use and `resume` is false, or was begun with another configuration.
+    Raises: ConfigError if the folder is in use and `resume` is false, or was begun with another configuration; before
+        the folder is touched, for a model that can't be had.
     """
+    open_model(config)
     run = Run.open(folder, asdict(config), resume=resume)
     write_json(folder / "skipped.json", dict(plan.skipped))
     if not (folder / "graders.json").is_file():
@@ -203,7 +216,9 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
                 yield Progress(name, done, len(plan.planned), item.num_samples, item.num_samples, 0.0, None, "kept")
                 continue
             log = run_evaluation(config, name, logs, partial.get(name))
-            graded = _count_graded(log)
+            records = [read_sample(sample) for sample in log.samples or []]
+            graded = sum(record.value is not None for record in records)
+            reasons = Counter(record.reason for record in records if record.value is None)
             left -= item.num_samples
             fresh_samples += item.num_samples
             elapsed_s = time.monotonic() - started
@@ -215,7 +230,9 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
                 elapsed_s=round(elapsed_s, 2),
             )
             left_s = elapsed_s / fresh_samples * left
-            yield Progress(name, done, len(plan.planned), item.num_samples, graded, elapsed_s, left_s, log.status)
+            yield Progress(
+                name, done, len(plan.planned), item.num_samples, graded, elapsed_s, left_s, log.status, reasons
+            )
     run.finish(evaluations=len(plan.planned), samples=plan.num_samples)
 
 
@@ -257,9 +274,19 @@ def run_evaluation(config: CardConfig, name: str, logs: Path, partial: str | Non
     )[0]
 
 
-def _count_graded(log: EvalLog) -> int:
-    scores = [next(iter((sample.scores or {}).values()), None) for sample in log.samples or []]
-    return sum(score is not None and score.value == score.value for score in scores)
+def open_model(config: CardConfig) -> Model:
+    """The model as Inspect opens it, without asking it anything.
+
+    Raises: ConfigError, or what the provider says of it, for one that can't be had.
+    """
+    try:
+        return get_model(config.model, base_url=config.base_url, **config.model_args)
+    except VivaError:
+        raise
+    # a provider that is not there, not installed or without its key: whatever it raises, in its own words
+    except Exception as error:
+        words = " ".join(str(error).split())[:300]
+        raise ConfigError(f"model {config.model!r} can't be used: {words}") from error
 
 
 def read_config(folder: Path) -> CardConfig:

@@ -48,6 +48,16 @@ class TaskOptions:
     def __post_init__(self) -> None:
         if self.preset not in ("quick", "full"):
             raise ConfigError(f"preset is {self.preset!r}; allowed: quick, full")
+        unknown = [name for name in split_names(self.arms) if name not in ARMS]
+        if unknown:
+            raise ConfigError(f"arms {unknown} are unknown; allowed: {', '.join(ARMS)}")
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"limit is {self.limit}; need 1 or more items an evaluation")
+
+
+def split_names(names: str) -> list[str]:
+    """`"a, b"` as its names."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def choose_items(items: Sequence[Item], count: int, seed: int) -> list[Item]:
@@ -70,14 +80,8 @@ def _deal(rows: Sequence[Sequence[int]]) -> Iterator[int]:
 
 
 def read_arms(evaluation: Evaluation, names: str) -> tuple[Arm, ...]:
-    """The arms asked for that the evaluation has.
-
-    Raises: ConfigError for a name that is no arm.
-    """
-    wanted = [name.strip() for name in names.split(",") if name.strip()] or list(evaluation.arms)
-    unknown = [name for name in wanted if name not in ARMS]
-    if unknown:
-        raise ConfigError(f"arms {unknown} are unknown; allowed: {', '.join(ARMS)}")
+    """The arms asked for that the evaluation has."""
+    wanted = split_names(names) or list(evaluation.arms)
     return tuple(arm for arm in ARMS if arm in wanted and (arm in evaluation.arms or arm == "audio_to_text"))
 
 
@@ -110,7 +114,7 @@ def make_samples(evaluation: Evaluation, items: Sequence[Item], options: TaskOpt
 def _choose_voices(evaluation: Evaluation, item: Item, options: TaskOptions, studio: Studio, place: int) -> list[str]:
     if item.voice:
         return [studio.preset_voice if item.voice == "preset" else item.voice]
-    named = [name.strip() for name in options.voices.split(",") if name.strip()]
+    named = split_names(options.voices)
     pool = named or list(studio.voices)
     if not pool:
         return []

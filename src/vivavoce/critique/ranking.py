@@ -20,8 +20,9 @@ TRIVIAL = ("random", "longer", "shorter", "overlap_passage", "overlap_answer", "
 
 
 class Pair(NamedTuple):
-    """A helpful and an unhelpful critique of one answer; `author` tells whether one kind of person wrote both."""
+    """A helpful and an unhelpful critique of one answer."""
 
+    source: str
     passage_key: str
     passage: str
     question: str
@@ -30,14 +31,26 @@ class Pair(NamedTuple):
     unhelpful: str
 
 
+class SourceRanking(NamedTuple):
+    """The same within one source, against the trivial ranker that is best there."""
+
+    model: Estimate
+    best_trivial: str
+    lead_over_best_trivial: Estimate
+
+
 class RankingReport(NamedTuple):
-    """Pairwise accuracy of each ranker (ties half), and the model's lead over random and over the best trivial one."""
+    """Pairwise accuracy of each ranker (ties half), and the model's lead over random and over the best trivial one.
+
+    by_source: over all sources a model may lead by knowing which trivial ranker is right where; here it can't.
+    """
 
     accuracy: dict[str, Estimate]
     best_trivial: str
     lead_over_random: Estimate
     lead_over_best_trivial: Estimate
     coverage: Coverage
+    by_source: dict[str, SourceRanking]
 
 
 def list_pairs(records: Sequence[PassageRecord]) -> list[Pair]:
@@ -53,7 +66,7 @@ def list_pairs(records: Sequence[PassageRecord]) -> list[Pair]:
                 ]
                 good = [critique.text for critique, label in judged if label is True]
                 bad = [critique.text for critique, label in judged if label is False]
-                where = (record.key, record.text, question.text, describe_medium(answer))
+                where = (record.source, record.key, record.text, question.text, describe_medium(answer))
                 pairs += [Pair(*where, helpful, unhelpful) for helpful in good for unhelpful in bad]
     return pairs
 
@@ -85,16 +98,29 @@ def measure_ranking(model: Respondent, pairs: Sequence[Pair], *, seed: int, num_
             ]
         )
     clusters = [pair.passage_key for pair, _, _ in kept]
-    best = max(TRIVIAL[1:], key=lambda name: float(wins[name].mean()) if len(kept) else 0.0)
 
-    def estimate(values: np.ndarray) -> Estimate:
-        return bootstrap(_mean_of(values), len(values), seed=seed, clusters=clusters, num_draws=num_draws)
+    def estimate(values: np.ndarray, idx: np.ndarray) -> Estimate:
+        own = [clusters[number] for number in idx]
+        return bootstrap(_mean_of(values[idx]), len(idx), seed=seed, clusters=own, num_draws=num_draws)
 
+    everything = np.arange(len(kept))
+    best = _find_best(wins, everything)
+    sources = np.array([pair.source for pair, _, _ in kept])
+    by_source = dict[str, SourceRanking]()
+    for source in sorted(set(sources.tolist())):
+        idx = np.flatnonzero(sources == source)
+        name = _find_best(wins, idx)
+        by_source[source] = SourceRanking(estimate(wins["model"], idx), name, estimate(wins["model"] - wins[name], idx))
     # chance is exactly one half; a drawn random ranker would only add noise to the difference
     return RankingReport(
-        {name: estimate(values) for name, values in wins.items()}, best, estimate(wins["model"] - 0.5),
-        estimate(wins["model"] - wins[best]), count_coverage(grades),
+        {name: estimate(values, everything) for name, values in wins.items()}, best,
+        estimate(wins["model"] - 0.5, everything), estimate(wins["model"] - wins[best], everything),
+        count_coverage(grades), by_source,
     )  # fmt: skip
+
+
+def _find_best(wins: Mapping[str, np.ndarray], idx: np.ndarray) -> str:
+    return max(TRIVIAL[1:], key=lambda name: float(wins[name][idx].mean()) if len(idx) else 0.0)
 
 
 def _mean_of(values: np.ndarray):
@@ -128,4 +154,12 @@ def rank_report_to_json(report: RankingReport) -> Mapping[str, object]:
         "lead_over_random": report.lead_over_random.to_json(),
         "lead_over_best_trivial": report.lead_over_best_trivial.to_json(),
         "coverage": report.coverage._asdict(),
+        "by_source": {
+            source: {
+                "model": found.model.to_json(),
+                "best_trivial": found.best_trivial,
+                "lead_over_best_trivial": found.lead_over_best_trivial.to_json(),
+            }
+            for source, found in report.by_source.items()
+        },
     }

@@ -65,7 +65,7 @@ def rank(
     model: str = "",
     base_url: str = "",
     store: str = "",
-    num_problems: int = 60,
+    num_problems: int = 300,
     seed: int = 0,
     json: Path | None = None,
 ) -> None:
@@ -92,6 +92,8 @@ def rank(
         print(f"{name:<18}{value}")
     print(f"model - chance          {report.lead_over_random}")
     print(f"model - {report.best_trivial:<16}{report.lead_over_best_trivial}")
+    for source, found in report.by_source.items():
+        print(f"{source}: model {found.model}; - {found.best_trivial}, the best there, {found.lead_over_best_trivial}")
     print(f"{len(pairs)} pairs; graded {report.coverage}")
     if json is not None:
         write_json(json, rank_report_to_json(report))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from vivavoce.errors import ConfigError
 from vivavoce.files import write_json
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def bench_latency(target: Annotated[Target, tyro.conf.arg(name="")], turns: int 
         turns: Questions to ask.
         barge_ins: Answers to interrupt.
     """
+    _check_count("turns", turns)
+    _check_count("barge-ins", barge_ins, 0)
     from vivavoce.serve.bench.latency import measure_latency
     from vivavoce.serve.bench.running import describe_hardware, read_metrics
 
@@ -89,6 +92,8 @@ def bench_load(target: Annotated[Target, tyro.conf.arg(name="")], talkers: int =
         talkers: Most talkers to try.
         turns: Questions each one asks.
     """
+    _check_count("talkers", talkers)
+    _check_count("turns", turns)
     from vivavoce.serve.bench.load import Level, measure_level
     from vivavoce.serve.bench.running import describe_hardware
 
@@ -136,13 +141,18 @@ def bench_load(target: Annotated[Target, tyro.conf.arg(name="")], talkers: int =
     return 0
 
 
+def _check_count(name: str, count: int, least: int = 1) -> None:
+    if count < least:
+        raise ConfigError(f"{name} is {count}; need {least} or more")
+
+
 @contextlib.contextmanager
 def _address(target: Target, slots: int) -> Iterator[str]:
-    if target.base_url is not None:
-        yield target.base_url.removesuffix("/").removesuffix("/v1")
-        return
-    from vivavoce.serve.bench.running import run_server
+    from vivavoce.serve.bench.running import find_server, run_server
 
+    if target.base_url is not None:
+        yield find_server(target.base_url, os.environ.get("VIVA_KEY"))
+        return
     with run_server(target.model, slots=slots, extra=("--backend", target.backend)) as address:
         yield address
 

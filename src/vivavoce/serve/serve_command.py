@@ -58,6 +58,8 @@ def serve(flags: Annotated[Serve, tyro.conf.arg(name="")]) -> int:
     from vivavoce.serve.server import Server, bind, start_worker
     from vivavoce.serve.setup import make_worker
 
+    if flags.slots < 1:
+        raise ConfigError(f"slots is {flags.slots}; need 1 or more, one for each talker at a time")
     config = ServerConfig(host=flags.host, port=flags.port, key=_read_key(flags), origins=flags.origin)
     listener = bind(config)
     address = f"http://{config.host}:{listener.getsockname()[1]}"

@@ -50,6 +50,13 @@ def test_an_outcome_that_nobody_judged_is_counted_and_not_scored() -> None:
     assert str(coverage) == "11/12 (not judged yet 1)"
 
 
+def test_where_nothing_varied_there_is_no_interval_and_no_verdict() -> None:
+    trials = [make(arm, 0, number) for arm in ("none", "help") for number in range(4)]
+    difference, _ = effects.estimate_difference(trials, "num_flaws", "help", "none")
+    assert (difference.value, difference.low, difference.high) == (0.0, None, None)
+    assert effects.decide_verdict(difference, 1.0, alpha=0.05, margin=0.5) == "n/a", "four zeros a side tie nothing"
+
+
 def test_time_ratio_is_of_geometric_means() -> None:
     trials = [make("model", 0, n, active_s=s) for n, s in enumerate((100.0, 400.0))]
     trials += [make("none", 0, n, active_s=s) for n, s in enumerate((50.0, 200.0))]

@@ -102,6 +102,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
+        playwright.expect.set_options(timeout=PATIENCE_MS)
         opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         yield opened
         opened.close()
@@ -150,7 +151,7 @@ def write_flaw(page: Any, text: str) -> None:
 
 def wait_until_saved(page: Any) -> None:
     # polled from here: the page's content policy forbids scripts made of strings, which wait_for_function needs
-    playwright.expect(page.locator("#saved")).to_have_text(re.compile("^Saved"), timeout=PATIENCE_MS)
+    playwright.expect(page.locator("#saved")).to_have_text(re.compile("^Saved"))
 
 
 def hand_in(page: Any) -> None:
@@ -252,6 +253,24 @@ def test_a_killed_server_loses_nothing_that_was_saved_and_the_page_goes_on(serve
             session.scalars(select(Draft.body).order_by(Draft.version)).all()[-1]["editor"]["text"]
             == "while it was down"
         )
+
+
+def test_a_save_that_typing_overtook_does_not_say_that_all_is_saved(server: Server, open_page: Any) -> None:
+    page, held, saves = open_page(), [], "**/api/item/*/save"
+    enter(page, server.link())
+    take(page)
+    page.route(saves, lambda route: held.append(route))
+    with page.expect_request(saves):
+        page.fill("#flaw-text", "first")
+    page.fill("#flaw-text", "second")
+    with page.expect_request(saves):  # sent when the first was answered
+        held[0].continue_()
+    assert page.inner_text("#saved") == "Not saved yet"
+    held[1].continue_()
+    wait_until_saved(page)
+    with server.store() as store, store.session() as session:
+        drafts = session.scalars(select(Draft.body).order_by(Draft.version)).all()
+    assert drafts[-1]["editor"]["text"] == "second"
 
 
 def test_an_expired_session_keeps_what_was_typed_and_brings_it_back(server: Server, open_page: Any) -> None:
@@ -410,7 +429,7 @@ def test_regions_of_a_picture_and_stretches_of_an_utterance_are_marked_and_saved
             assert "pixels at" in page.inner_text("#marks")
         else:
             # the page's policy lets the file through, and the player knows its length
-            playwright.expect(page.locator("#answer audio")).to_have_js_property("duration", 2, timeout=PATIENCE_MS)
+            playwright.expect(page.locator("#answer audio")).to_have_js_property("duration", 2)
             assert "Transcript: a boat is red" in page.inner_text("#answer")
             mark_stretch(page)
             playwright.expect(page.locator("#marks .chip")).to_have_count(1)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from vivavoce.critique.language import Sample
 from vivavoce.critique.loaders.records import PlantedFlaw
 from vivavoce.critique.matrix import measure_matrix
 from vivavoce.critique.planted import (
@@ -20,14 +22,15 @@ from vivavoce.critique.planted import (
     measure_planted,
 )
 from vivavoce.critique.pool import Sampling, Scored, Target, draw_pools, drop_duplicates, pick_best, select, trace_curve
-from vivavoce.critique.ranking import list_pairs, measure_ranking
+from vivavoce.critique.ranking import Pair, list_pairs, measure_ranking, rank_report_to_json
 from vivavoce.critique.refining import METHODS, Item, RefiningConfig, measure_refining
 from vivavoce.critique.spans import TextSpan
 from vivavoce.critique.synthetic.registry import generate_problems, make_record, make_tasks
 from vivavoce.critique.synthetic.task import Problem, SyntheticTask
+from vivavoce.critique.tasks.forms import Rendered
 from vivavoce.critique.texts import describe_edit, find_edits
 from vivavoce.errors import ConfigError
-from vivavoce.grading import Graded, Ungraded
+from vivavoce.grading import Grade, Graded, Ungraded
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from scripted import Scripted
@@ -142,6 +145,29 @@ def test_a_head_that_knows_nothing_is_tied_with_chance() -> None:
     assert report.lead_over_random.value == 0
     assert report.lead_over_best_trivial.value is not None
     assert report.lead_over_best_trivial.value <= 0
+
+
+def test_a_head_that_knows_which_cue_holds_where_leads_over_all_and_not_within_a_source() -> None:
+    class Cues:
+        """Longer is better in one source, shorter in the other; that is all it knows."""
+
+        def sample(self, *_: object, **__: object) -> list[list[Sample]]:
+            raise NotImplementedError
+
+        def judge(self, task: str, prompts: Sequence[Rendered]) -> list[Grade]:
+            lengths = [len(prompt.prompt) * (1 if "one" in prompt.prompt else -1) for prompt in prompts]
+            return [Graded(0.5 + length / 10_000) for length in lengths]
+
+    long, short = "It says far too much about it.", "No."
+    pairs = [Pair("one", f"one{k}", f"one {k}", "q", "a", long, short) for k in range(20)]
+    pairs += [Pair("two", f"two{k}", f"two {k}", "q", "a", short, long) for k in range(20)]
+    report = measure_ranking(Cues(), pairs, seed=0, num_draws=100)
+    assert report.lead_over_best_trivial.value == 0.5
+    assert {source: found.model.value for source, found in report.by_source.items()} == {"one": 1.0, "two": 1.0}
+    assert report.by_source["one"].best_trivial == "longer"
+    assert report.by_source["two"].best_trivial == "shorter"
+    assert all(found.lead_over_best_trivial.value == 0 for found in report.by_source.values())
+    assert rank_report_to_json(report)["by_source"]
 
 
 def items() -> list[Item]:

@@ -130,8 +130,13 @@ def open_desk(path: str) -> Desk:
 
 
 def find_checkpoint(name: str) -> Path | str:
-    """A folder by that name, one of the checkpoints that ship, or the name itself (a Hub id)."""
+    """A folder by that name, one of the checkpoints that ship, or the name itself (a Hub id).
+
+    Raises: CheckpointError if it is none of them.
+    """
     for folder in (Path(name), Path("checkpoints") / name, Path(__file__).parents[4] / "checkpoints" / name):
         if folder.is_dir():
             return folder
+    if "/" not in name:
+        raise CheckpointError(f"checkpoint {name!r} is no folder and none that ships; name a folder or a Hub id")
     return name

@@ -18,7 +18,14 @@ from scipy import stats as scipy_stats
 from vivavoce.critique.analysis.trials import StudyData, Trial
 from vivavoce.critique.study.plan import Hypothesis
 from vivavoce.grading import Coverage
-from vivavoce.stats import CONFIDENCE, Estimate, correct_holm, estimate_group_difference, permutation_p_value
+from vivavoce.stats import (
+    CONFIDENCE,
+    Estimate,
+    correct_holm,
+    drop_empty_interval,
+    estimate_group_difference,
+    permutation_p_value,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,7 @@ def estimate_difference(trials: Sequence[Trial], outcome: str, arm: str, against
     )
     missing = len(pair) - len(known)
     reasons = {"not judged yet" if outcome != "active_s" else "no time": missing} if missing else {}
-    return estimate, Coverage(len(known), len(pair), reasons)
+    return drop_empty_interval(estimate), Coverage(len(known), len(pair), reasons)
 
 
 def estimate_time_ratio(trials: Sequence[Trial], arm: str, against: str) -> Estimate:
@@ -78,7 +85,7 @@ def estimate_time_ratio(trials: Sequence[Trial], arm: str, against: str) -> Esti
     difference = estimate_group_difference(
         logs, [t.arm == arm for t in pair], [t.labeller for t in pair], [t.answer for t in pair]
     )
-    return _exponentiate(difference, "ratio of geometric means, " + difference.method)
+    return _exponentiate(drop_empty_interval(difference), "ratio of geometric means, " + difference.method)
 
 
 def estimate_rate_ratio(trials: Sequence[Trial], outcome: str, arm: str, against: str) -> Estimate:
@@ -108,7 +115,7 @@ def estimate_rate_ratio(trials: Sequence[Trial], outcome: str, arm: str, against
         return Estimate(math.exp(slope), num_clusters, method=method)
     reach = float(scipy_stats.t.ppf((1 + CONFIDENCE) / 2, num_clusters - 1)) * math.sqrt(variance)
     difference = Estimate(slope, num_clusters, slope - reach, slope + reach)
-    return _exponentiate(difference, method)
+    return _exponentiate(drop_empty_interval(difference), method)
 
 
 def _fit_counts(counts: np.ndarray, design: np.ndarray, clusterings: Sequence[np.ndarray]) -> tuple[float, list[float]]:

@@ -1,6 +1,7 @@
 """Everything that a study says, as plain values: outcomes by arm, reliance, agreement, and the plan's tests.
 
-Intervals of single arms are clustered by labeller (of shares: Wilson's); differences by labeller and answer (see `effects`).
+Intervals of single arms are clustered by labeller (of shares: Wilson's; of counts on which all agree: exact Poisson ones);
+differences by labeller and answer (see `effects`). Where nothing varied there is no interval rather than one of no width.
 """
 
 from __future__ import annotations
@@ -8,14 +9,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vivavoce.critique.analysis.effects import TestResult, run_tests
 from vivavoce.critique.analysis.trials import StudyData, Trial
-from vivavoce.stats import Estimate, bootstrap, estimate_clustered_proportion, estimate_mean, measure_alpha
+from vivavoce.stats import (
+    Estimate,
+    bootstrap,
+    drop_empty_interval,
+    estimate_clustered_proportion,
+    estimate_count,
+    estimate_mean,
+    measure_alpha,
+)
 
 
 class ArmRow(NamedTuple):
@@ -80,7 +88,7 @@ def _describe_arm(kind: str, arm: str, trials: Sequence[Trial], severities: Sequ
     hits = [(t, value) for t in trials if (value := t.outcome("intended_hit")) is not None]
     logs = [(t, math.log(t.active_s / 60)) for t in trials if t.active_s]
     decided = [t for t in trials if t.num_decided]
-    minutes = estimate_mean([value for _, value in logs], [t.labeller for t, _ in logs])
+    minutes = _mean([t for t, _ in logs], [value for _, value in logs])
     rated = [t for t in trials if t.rating is not None]
     return ArmRow(
         kind,
@@ -132,7 +140,7 @@ def _alpha(items: Sequence[tuple[Mapping[Hashable, float], str]], *, seed: int, 
         return math.nan if value is None else value
 
     clusters = [passage for _, passage in items]
-    return bootstrap(statistic, len(items), seed=seed, clusters=clusters, num_draws=500)
+    return drop_empty_interval(bootstrap(statistic, len(items), seed=seed, clusters=clusters, num_draws=500))
 
 
 def _share(trials: Sequence[Trial], num_true: Sequence[int], num_all: Sequence[int]) -> Estimate:
@@ -146,13 +154,12 @@ def _share(trials: Sequence[Trial], num_true: Sequence[int], num_all: Sequence[i
 
 
 def _count(trials: Sequence[Trial], counts: Sequence[int]) -> Estimate:
-    """A mean count; its interval ends at 0, since no count lies below."""
-    mean = _mean(trials, [float(count) for count in counts])
-    return mean if mean.low is None else replace(mean, low=max(0.0, mean.low))
+    """A mean count by answer, clustered by labeller."""
+    return estimate_count(counts, [t.labeller for t in trials])
 
 
 def _mean(trials: Sequence[Trial], values: Sequence[float]) -> Estimate:
-    return estimate_mean(values, [t.labeller for t in trials])
+    return drop_empty_interval(estimate_mean(values, [t.labeller for t in trials]))
 
 
 def _exponentiate(estimate: Estimate) -> Estimate:

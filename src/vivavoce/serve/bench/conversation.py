@@ -105,7 +105,7 @@ class Conversation:
         await self._connection.session.update(session={"type": "realtime", "audio": {"input": heard}})
         self._reader = asyncio.create_task(self._read())
         is_updated = await self._wait_until(
-            lambda: any(event.type == "session.updated" for _, event in self._events), time.monotonic() + 10.0
+            lambda: any(event.type == "session.updated" for _, event in self._events), time.monotonic() + 30.0
         )
         if not is_updated and self._reader.done():
             self._reader.result()

@@ -60,6 +60,25 @@ def _read_address(process: subprocess.Popen[str]) -> str:
     raise EndpointError(f"the server did not start: {' | '.join(said[-4:]) or 'it said nothing'}")
 
 
+def find_server(base_url: str, key: str | None = None) -> str:
+    """The address of a server that runs. Raises: EndpointError if none answers there, or it refuses the key."""
+    import httpx
+
+    address = base_url.removesuffix("/").removesuffix("/v1")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        status = httpx.get(f"{address}/v1/models", headers=headers, timeout=20).status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise EndpointError(
+            f"no server answers at {address} ({error or type(error).__name__}); start `viva serve`, or leave --base-url out"
+        ) from None
+    if status == 401:
+        raise EndpointError(f"the server at {address} refuses the key; set VIVA_KEY to its key")
+    if status != 200:
+        raise EndpointError(f"what answers at {address} is no server of ours: {address}/v1/models gives {status}")
+    return address
+
+
 def describe_hardware() -> dict[str, Any]:
     """What the numbers were measured on."""
     name = platform.processor() or platform.machine()

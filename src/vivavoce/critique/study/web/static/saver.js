@@ -50,8 +50,9 @@ export class Saver {
     if (!answer) return;
     this.version = answer.version;
     if (answer.body) this.adopt(answer.body);
-    if (this.isDirty) this.#keep();
-    else this.#forget();
+    // what was typed while this was on its way is not saved yet, and the page goes on saying so
+    if (this.isDirty) return this.#keep();
+    this.#forget();
     this.show("saved", `Saved ${new Date().toLocaleTimeString()}`);
   }
 

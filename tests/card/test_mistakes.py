@@ -1,0 +1,75 @@
+"""What people get wrong on the command line: one line that names it, before anything is run or written."""
+
+from pathlib import Path
+
+import pytest
+
+from vivavoce.card.card_command import RunArguments, run
+from vivavoce.card.redteam.findings import Finding, Turn, append_finding
+from vivavoce.card.redteam_command import export
+from vivavoce.card.running import CardConfig, make_plan, run_card
+from vivavoce.errors import CheckpointError, ConfigError, DataError
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"preset": "medium"}, "preset is 'medium'; allowed: quick, full"),
+        ({"arms": "text,speech"}, r"arms \['speech'\] are unknown; allowed: text, audio_to_text, audio"),
+        ({"limit": 0}, "limit is 0; need 1 or more"),
+        ({"only": ("chess",)}, r"evaluations \['chess'\] are unknown"),
+        ({"model": "nano"}, "names no provider"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused_by_name(named: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        CardConfig(**{"model": "viva-fake/good", **named})
+
+
+def test_a_voice_that_does_not_speak_here_is_refused_with_those_that_do() -> None:
+    with pytest.raises(ConfigError, match=r"voices \['bob'\] do not speak here; studio tones has tone-1, "):
+        make_plan(CardConfig(model="viva-fake/good", studio="tones", only=("over_refusal",), voices="tone-1,bob"))
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "said"),
+    [
+        ("viva/no-such", CheckpointError, "checkpoint 'no-such' is no folder and none that ships"),
+        ("viva-fake/no-such", ConfigError, "script 'no-such' is unknown"),
+        ("no-such/model", ConfigError, "model 'no-such/model' can't be used: "),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused_before_the_folder_is_touched(
+    tmp_path: Path, model: str, error: type[Exception], said: str
+) -> None:
+    config = CardConfig(model=model, studio="tones", only=("over_refusal",), limit=1)
+    with pytest.raises(error, match=said):
+        next(run_card(config, tmp_path / "run", make_plan(config)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_progress_says_why_samples_were_not_graded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, {"OMP_WAIT_POLICY": "passive"}.get(name, "1"))  # the command sets what is not set
+    arguments = RunArguments(
+        model="viva-fake/down", out=tmp_path / "run", studio="tones", only=("over_refusal",), arms="text", limit=1, rbr="none",
+    )  # fmt: skip
+    assert run(arguments) == 0
+    assert "over_refusal: success, graded 0 of 1 (endpoint_down 1)" in capsys.readouterr().out
+
+
+def test_making_items_of_no_findings_says_so_and_what_makes_none_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DataError, match="holds no findings"):
+        export(tmp_path, tmp_path / "data")
+    turns = [Turn(role="user", text="Who is this?"), Turn(role="assistant", text="No idea.")]
+    finding = Finding(
+        finding_id="f-1", model="m", at="2026-01-01T00:00:00+00:00", phase="3 candidates", severity="none",
+        category="identifying people", violates=False, turns=turns,
+    )  # fmt: skip
+    append_finding(tmp_path, finding)
+    assert export(tmp_path, tmp_path / "data") == 0
+    assert capsys.readouterr().out.startswith("1 findings made no item: ")
