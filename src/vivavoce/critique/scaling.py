@@ -21,6 +21,7 @@ from vivavoce.critique.tasks.examples import Example, make_examples
 from vivavoce.critique.training import TrainingConfig, train
 from vivavoce.errors import ConfigError
 from vivavoce.files import write_json
+from vivavoce.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,9 @@ def run_scaling(config: ScalingConfig, out: Path) -> list[dict[str, Any]]:
     """Train and measure each size; `out/SIZE/point.json` is written when a size is done, so a stopped run goes on.
 
     Returns the points in order of validation loss, worst first; `out/points.json` and `out/scaling.svg` hold them too.
+    Raises: ConfigError if `out` was started with other settings (sizes may be added): such points make no curve.
     """
+    Run.open(out, {key: value for key, value in asdict(config).items() if key != "sizes"}, resume=True)
     data = make_data(config)
     points = [_measure_size(size, config, data, out / size.replace("/", "_")) for size in config.sizes]
     points.sort(key=lambda point: -point["loss_nats_per_char"]["value"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vivavoce.critique import scaling
 from vivavoce.critique.scaling import ScalingConfig, draw, list_curve, run_scaling
 from vivavoce.critique.training import TrainingConfig
 from vivavoce.errors import ConfigError
@@ -45,6 +46,21 @@ def test_the_curve_leaves_out_what_is_undefined_and_is_drawn(tmp_path: Path) -> 
 def test_one_size_is_no_curve() -> None:
     with pytest.raises(ConfigError, match="two or more"):
         ScalingConfig(sizes=("2xs",))
+
+
+def test_points_of_other_settings_are_refused_and_a_size_may_be_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(size: str, *_: object) -> dict:
+        raise RuntimeError(f"stopped at {size}")
+
+    monkeypatch.setattr(scaling, "_measure_size", stop)
+    monkeypatch.setattr(scaling, "make_data", lambda config: ([], []))
+    for sizes in (("2xs", "xs"), ("s", "2xs", "xs")):
+        with pytest.raises(RuntimeError, match=f"stopped at {sizes[0]}"):
+            run_scaling(ScalingConfig(sizes=sizes, num_items=2), tmp_path)
+    with pytest.raises(ConfigError, match=r"num_items \(2 -> 3\)"):
+        run_scaling(ScalingConfig(sizes=("2xs", "xs"), num_items=3), tmp_path)
 
 
 @pytest.mark.slow
