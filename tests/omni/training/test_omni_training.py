@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 
 from tests.omni.training.sharded_run import make_config, train
 from vivavoce.errors import ConfigError
+from vivavoce.omni.configuration import make_tiny
+from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.loop import newest_state
-from vivavoce.omni.training.omni import OmniTrainConfig
+from vivavoce.omni.training.omni import OmniTrainConfig, make_optimizers
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -57,3 +59,19 @@ def test_an_unknown_preset_or_optimizer_is_named() -> None:
         OmniTrainConfig(preset="huge")
     with pytest.raises(ConfigError, match="muon or adamw"):
         OmniTrainConfig(optimizer="sgd")
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_every_parameter_has_one_rate_and_the_senses_the_slow_one(optimizer: str) -> None:
+    config = OmniTrainConfig(preset="tiny", optimizer=optimizer, rate=1e-2, table_rate=2e-2, sense_rate=3e-4)  # type: ignore[arg-type]
+    model = OmniForConversation(make_tiny())
+    rates = {
+        id(parameter): group["lr"]
+        for found in make_optimizers(model, config).values()
+        for group in found.param_groups
+        for parameter in group["params"]
+    }
+    assert rates.keys() == {id(parameter) for parameter in model.parameters()}
+    slow = {name.split(".")[0] for name, parameter in model.named_parameters() if rates[id(parameter)] == 3e-4}
+    assert slow == {"stem", "eye"}
+    assert all(rates[id(parameter)] == 3e-4 for parameter in (*model.stem.parameters(), *model.eye.parameters()))
