@@ -8,6 +8,7 @@ from vivavoce.card.card_command import RunArguments, run
 from vivavoce.card.redteam.findings import Finding, Turn, append_finding
 from vivavoce.card.redteam_command import export
 from vivavoce.card.running import CardConfig, make_plan, run_card
+from vivavoce.cli import main
 from vivavoce.errors import CheckpointError, ConfigError, DataError
 
 
@@ -48,13 +49,17 @@ def test_a_model_that_is_not_there_is_refused_before_the_folder_is_touched(
     assert not (tmp_path / "run").exists()
 
 
-def test_progress_says_why_samples_were_not_graded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets what is not set; this takes it back."""
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.setenv(name, {"OMP_WAIT_POLICY": "passive"}.get(name, "1"))  # the command sets what is not set
+        monkeypatch.setenv(name, {"OMP_WAIT_POLICY": "passive"}.get(name, "1"))
+
+
+@pytest.mark.usefixtures("threads")
+def test_progress_says_why_samples_were_not_graded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = RunArguments(
-        model="viva-fake/down", out=tmp_path / "run", studio="tones", only=("over_refusal",), arms="text", limit=1, rbr="none",
+        model="viva-fake/down", out=tmp_path / "run", studio="tones", only=(("over_refusal",),), arms="text", limit=1, rbr="none",
     )  # fmt: skip
     assert run(arguments) == 0
     assert "over_refusal: success, graded 0 of 1 (endpoint_down 1)" in capsys.readouterr().out
@@ -73,3 +78,16 @@ def test_making_items_of_no_findings_says_so_and_what_makes_none_is_counted(
     append_finding(tmp_path, finding)
     assert export(tmp_path, tmp_path / "data") == 0
     assert capsys.readouterr().out.startswith("1 findings made no item: ")
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_flag_that_is_given_twice_counts_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "card", "run", "--model", "viva-fake/good", "--out", "nowhere", "--studio", "tones", "--limit", "1", "--dry",
+        "--only", "over_refusal", "copyright", "--only", "misinformation", "--only", "copyright",
+    ]  # fmt: skip
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("3 evaluations, ")
+    # an early name is checked as the last one is
+    assert main([*words[:-3], "chess", "--only", "copyright"]) == 2
+    assert "evaluations ['chess'] are unknown" in capsys.readouterr().err
