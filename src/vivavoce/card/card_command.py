@@ -29,6 +29,8 @@ from vivavoce.files import write_bytes, write_json
 
 _THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 EXIT_CODES = {"allowed": 0, "not allowed": 1, "inconclusive": 3}
+NOTHING_MEASURED = 1
+"""Exit code of a run in which no sample was graded."""
 Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
 """Names of a flag that may be given several times, each with one name or more: `--only a b --only c`."""
 
@@ -120,7 +122,7 @@ def _read_pairs(pairs: tuple[str, ...]) -> dict[str, object]:
 
 
 def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
-    """Run the card's evaluations; prints what it will take, then progress."""
+    """Run the card's evaluations; prints what it will take, then progress. Exits 1 where nothing at all was graded."""
     # before a numeric library is loaded: model, recogniser and voices run side by side, and pools that spin slow each other
     for name, value in _THREADS.items():
         os.environ.setdefault(name, value)
@@ -135,11 +137,17 @@ def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
         print(f"  not run: {name}: {why}")
     if arguments.dry:
         return 0
+    num_graded = 0
     for step in run_card(config, arguments.out, plan, resume=arguments.resume):
+        num_graded += step.graded
         left = "" if step.left_s is None else f", {step.left_s / 60:.1f} min left"
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(step.reasons.items()))
         graded = f"graded {step.graded} of {step.num_samples}" + (f" ({why})" if why else "")
         print(f"  [{step.done}/{step.total}] {step.name}: {step.status}, {graded}{left}", flush=True)
+    if not num_graded:
+        why = f"none of {plan.num_samples} samples was graded" if plan.planned else "no evaluation could be run"
+        print(f"nothing was measured: {why}, for the reasons above")
+        return NOTHING_MEASURED
     print(f"done; `viva card report {arguments.out}` renders the card")
     return 0
 
