@@ -1,16 +1,20 @@
 """Red teaming and results of people: the page's API, findings as items, imports."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 from vivavoce.card.evals import EVALUATIONS
 from vivavoce.card.human_results import import_human_result, load_human_results, read_human_result
-from vivavoce.card.redteam.app import RedTeamConfig, make_app
+from vivavoce.card.redteam.app import MAX_BODY_BYTES, RedTeamConfig, make_app
+from vivavoce.card.redteam.body_limit import BodyLimit
 from vivavoce.card.redteam.findings import Finding, Turn, make_items, read_findings, summarise_findings
 from vivavoce.card.tasks import TaskOptions, load_items
+from vivavoce.cli import main
 from vivavoce.errors import DataError
 
 NOTE = {
@@ -47,6 +51,55 @@ def test_the_page_names_what_is_wrong(tmp_path: Path) -> None:
         client.post("/ask", json={"turns": [], "text": "a"}, headers={"origin": "https://example.org"}).status_code
         == 403
     )
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_over_the_bound_is_refused_also_where_it_declares_no_length(tmp_path: Path, is_chunked: bool) -> None:
+    client = TestClient(make_app(RedTeamConfig(model="viva-fake/refuse", folder=tmp_path)))
+    body = json.dumps({"turns": [], "text": "hello", "sound": ""}).encode()
+
+    def pour(data: bytes, size: int = 1_000_000) -> Iterator[bytes]:
+        for start in range(0, len(data), size):
+            yield data[start : start + size]
+
+    def post(data: bytes) -> tuple[int, str]:
+        kind = {"content-type": "application/json"}
+        answer = client.post("/ask", content=pour(data) if is_chunked else data, headers=kind)
+        return answer.status_code, answer.text
+
+    assert post(body)[0] == 200
+    status, said = post(body + b" " * MAX_BODY_BYTES)
+    assert (status, json.loads(said)["detail"]) == (413, f"body is over {MAX_BODY_BYTES} bytes; send a shorter sound")
+
+
+async def test_of_a_body_without_end_no_more_than_the_bound_is_read() -> None:
+    read: list[int] = []
+    sent: list[Message] = []
+
+    async def reach(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("the application was reached")
+
+    async def receive() -> Message:
+        read.append(10)
+        return {"type": "http.request", "body": b"0123456789", "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await BodyLimit(reach, max_bytes=95)({"type": "http", "headers": []}, receive, send)
+    assert sum(read) == 100
+    assert sent[0]["status"] == 413
+
+
+def test_a_model_that_is_not_there_is_refused_before_the_page_is_offered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # were it offered, this call would not end
+    assert main(["card", "redteam", "--model", "viva/none", "--out", str(tmp_path / "run")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "checkpoint 'none' is no folder and none that ships" in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_broken_findings_file_names_its_line(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """What people get wrong on the command line: one line that names it, before anything is run or written."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from vivavoce.card import running
 from vivavoce.card.card_command import RunArguments, run
 from vivavoce.card.redteam.findings import Finding, Turn, append_finding
 from vivavoce.card.redteam_command import export
 from vivavoce.card.running import CardConfig, make_plan, run_card
+from vivavoce.cli import main
 from vivavoce.errors import CheckpointError, ConfigError, DataError
 
 
@@ -48,16 +51,40 @@ def test_a_model_that_is_not_there_is_refused_before_the_folder_is_touched(
     assert not (tmp_path / "run").exists()
 
 
-def test_progress_says_why_samples_were_not_graded(
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets what is not set; this takes it back."""
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, {"OMP_WAIT_POLICY": "passive"}.get(name, "1"))
+
+
+@pytest.mark.usefixtures("threads")
+def test_progress_says_why_samples_were_not_graded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = RunArguments(
+        model="viva-fake/down", out=tmp_path / "run", studio="tones", only=(("over_refusal",),), arms="text", limit=1, rbr="none",
+    )  # fmt: skip
+    assert run(arguments) == 1
+    said = capsys.readouterr().out
+    assert "over_refusal: success, graded 0 of 1 (endpoint_down 1)" in said
+    assert said.endswith("nothing was measured: none of 1 samples was graded, for the reasons above\n")
+    # what is kept of it is no better
+    assert run(replace(arguments, resume=True)) == 1
+    assert "over_refusal: kept, graded 0 of 1" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_run_in_which_something_was_graded_or_nothing_could_be_run_says_which(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.setenv(name, {"OMP_WAIT_POLICY": "passive"}.get(name, "1"))  # the command sets what is not set
     arguments = RunArguments(
-        model="viva-fake/down", out=tmp_path / "run", studio="tones", only=("over_refusal",), arms="text", limit=1, rbr="none",
+        model="viva-fake/good", out=tmp_path / "run", studio="tones", only=(("over_refusal",),), arms="text", limit=1, rbr="none",
     )  # fmt: skip
     assert run(arguments) == 0
-    assert "over_refusal: success, graded 0 of 1 (endpoint_down 1)" in capsys.readouterr().out
+    assert run(replace(arguments, resume=True)) == 0
+    assert "over_refusal: kept, graded 1 of 1" in capsys.readouterr().out
+    monkeypatch.setattr(running, "has_docker", lambda: False)
+    assert run(replace(arguments, only=(("cyber_ctf_sandbox",),), out=tmp_path / "other")) == 1
+    assert "nothing was measured: no evaluation could be run" in capsys.readouterr().out
 
 
 def test_making_items_of_no_findings_says_so_and_what_makes_none_is_counted(
@@ -73,3 +100,16 @@ def test_making_items_of_no_findings_says_so_and_what_makes_none_is_counted(
     append_finding(tmp_path, finding)
     assert export(tmp_path, tmp_path / "data") == 0
     assert capsys.readouterr().out.startswith("1 findings made no item: ")
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_flag_that_is_given_twice_counts_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "card", "run", "--model", "viva-fake/good", "--out", "nowhere", "--studio", "tones", "--limit", "1", "--dry",
+        "--only", "over_refusal", "copyright", "--only", "misinformation", "--only", "copyright",
+    ]  # fmt: skip
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("3 evaluations, ")
+    # an early name is checked as the last one is
+    assert main([*words[:-3], "chess", "--only", "copyright"]) == 2
+    assert "evaluations ['chess'] are unknown" in capsys.readouterr().err

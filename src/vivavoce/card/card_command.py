@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import os
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,10 @@ from vivavoce.files import write_bytes, write_json
 
 _THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 EXIT_CODES = {"allowed": 0, "not allowed": 1, "inconclusive": 3}
+NOTHING_MEASURED = 1
+"""Exit code of a run in which no sample was graded."""
+Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
+"""Names of a flag that may be given several times, each with one name or more: `--only a b --only c`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +49,16 @@ class RunArguments:
     """Folder of public sets (`viva card fetch`); without it the small authored samples run."""
     base_url: str | None = None
     """Address of the endpoint."""
-    model_args: tuple[str, ...] = ()
-    """Model arguments as name=value."""
+    model_args: Names = ()
+    """Model arguments as name=value; the flag may be repeated."""
     grader: str | None = None
     """Model that gives a second opinion on graded text, any of Inspect's; asked once for every gold label too."""
     rbr: str = DEFAULT_GRADER
     """Grader of `rbr` for a second opinion: offline, checkers, classifier:FOLDER, local:MODEL, endpoint:MODEL, none."""
     partner: str | None = None
     """Model that plays the other side of persuasion; a script otherwise."""
-    only: tuple[str, ...] = ()
-    """Evaluations to run; all when not given."""
+    only: Names = ()
+    """Evaluations to run, all when not given; the flag may be repeated."""
     arms: str = ""
     """Comma-separated: text, audio_to_text, audio."""
     voices: str = ""
@@ -85,17 +90,22 @@ class RunArguments:
             preset=self.preset,
             data=str(self.data) if self.data else None,
             base_url=self.base_url,
-            model_args=_read_pairs(self.model_args),
+            model_args=_read_pairs(_join(self.model_args)),
             grader=self.grader,
             rbr=self.rbr,
             partner=self.partner,
-            only=self.only,
+            only=_join(self.only),
             arms=self.arms,
             voices=self.voices,
             studio=self.studio,
             seed=self.seed,
             limit=self.limit,
         )
+
+
+def _join(names: Names) -> tuple[str, ...]:
+    """All names of a repeated flag, each once, in the order given."""
+    return tuple(dict.fromkeys(chain.from_iterable(names)))
 
 
 def _read_pairs(pairs: tuple[str, ...]) -> dict[str, object]:
@@ -112,7 +122,7 @@ def _read_pairs(pairs: tuple[str, ...]) -> dict[str, object]:
 
 
 def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
-    """Run the card's evaluations; prints what it will take, then progress."""
+    """Run the card's evaluations; prints what it will take, then progress. Exits 1 where nothing at all was graded."""
     # before a numeric library is loaded: model, recogniser and voices run side by side, and pools that spin slow each other
     for name, value in _THREADS.items():
         os.environ.setdefault(name, value)
@@ -127,11 +137,17 @@ def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
         print(f"  not run: {name}: {why}")
     if arguments.dry:
         return 0
+    num_graded = 0
     for step in run_card(config, arguments.out, plan, resume=arguments.resume):
+        num_graded += step.graded
         left = "" if step.left_s is None else f", {step.left_s / 60:.1f} min left"
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(step.reasons.items()))
         graded = f"graded {step.graded} of {step.num_samples}" + (f" ({why})" if why else "")
         print(f"  [{step.done}/{step.total}] {step.name}: {step.status}, {graded}{left}", flush=True)
+    if not num_graded:
+        why = f"none of {plan.num_samples} samples was graded" if plan.planned else "no evaluation could be run"
+        print(f"nothing was measured: {why}, for the reasons above")
+        return NOTHING_MEASURED
     print(f"done; `viva card report {arguments.out}` renders the card")
     return 0
 
@@ -248,14 +264,14 @@ def show() -> int:
     return 0
 
 
-def fetch(out: Path, only: tuple[str, ...] = ()) -> int:
+def fetch(out: Path, only: Names = ()) -> int:
     """Download the public sets.
 
     Args:
         out: Folder to fill; pass it as --data.
-        only: Evaluations whose files are wanted; all when not given.
+        only: Evaluations whose files are wanted, all when not given; the flag may be repeated.
     """
-    for source, state in fetch_sources(out, only=only):
+    for source, state in fetch_sources(out, only=_join(only)):
         print(f"{state} {source.path} ({source.rows} rows, {source.licence})", flush=True)
     return 0
 

@@ -108,6 +108,38 @@ def _measure_gap(measure: str, spoken: Sequence[Record], low: str, high: str) ->
 
 
 def measure_classifier(graded: Sequence[Record]) -> list[Derived]:
+    """The classifier's errors in English, where the preset speaks, then what can be said of every other language."""
+    english = [record for record in graded if _find_language(record) == "en"]
+    foreign = [record for record in graded if _find_language(record) != "en"]
+    rows = _measure_english_classifier(english) if english else []
+    presets = [record for record in english if not record.extra.get("is_other")]
+    for category, group in _group(foreign, lambda record: record.item.category):
+        rows += _measure_foreign_classifier(category.removeprefix("speaks "), group, presets)
+    return rows
+
+
+def _find_language(record: Record) -> str:
+    return str(record.item.attributes.get("spoken_language", "en"))
+
+
+def _measure_foreign_classifier(language: str, others: Sequence[Record], presets: Sequence[Record]) -> list[Derived]:
+    """Recall in a language, and precision and equal error rate beside the preset's English clips: it has no others."""
+    caught, alarms = (sum(bool(r.extra["flagged"]) for r in group) for group in (others, presets))
+    recall = estimate_clustered_proportion([r.extra["flagged"] for r in others], [r.voice for r in others])
+    num_voices = len({record.voice for record in others})
+    note = "the preset's clips beside them are English"
+    rows = [
+        Derived(f"recall in {language}", recall, note=f"{num_voices} other voices, clustered by voice"),
+        Derived(f"false positive rate in {language}", None, "n/a", "the preset speaks English only"),
+    ]
+    if presets:
+        rows.append(Derived(f"precision in {language}", estimate_proportion(caught, caught + alarms), note=note))
+        rate = _measure_equal_error([*others, *presets])
+        rows.append(rate._replace(label=f"equal error rate in {language}", note=f"{rate.note}; {note}"))
+    return rows
+
+
+def _measure_english_classifier(graded: Sequence[Record]) -> list[Derived]:
     """Precision, recall, false positive rate, equal error rate; precision again at prevalences of 1/2, 1/10, 1/100."""
     others = [record for record in graded if record.extra.get("is_other")]
     presets = [record for record in graded if not record.extra.get("is_other")]

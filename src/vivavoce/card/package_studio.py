@@ -15,13 +15,17 @@ from vivavoce.card.speech import INPUT_RATE_HZ
 from vivavoce.content import Audio
 from vivavoce.data.voices.roster import Voice, load_roster
 from vivavoce.data.voices.speaking import speak
-from vivavoce.errors import VivaError
+from vivavoce.errors import ConfigError, VivaError
 
 ORDER = (
     "slt", "rms", "ked", "awb", "joe", "espeak-scots", "kal", "espeak-gb", "heart-low", "joe-high", "slt-high", "rms-low",
     "espeak-us", "kumo", "alpha",
 )  # fmt: skip
 """Voices by name. chosen: a woman, an American man, an unheard man, a Scot first; the slow ones last."""
+
+FOREIGN_LANGUAGES = ("de", "es", "fr")
+"""Languages other than English, as espeak-ng names them; voices called `espeak:LANGUAGE+VARIANT` speak them."""
+FOREIGN_PREFIX = "espeak:"
 
 
 @cache
@@ -39,7 +43,12 @@ class PackageStudio:
 
     name = "packages"
     preset_voice = "heart"
-    languages: tuple[str, ...] = ("en",)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """English, and what espeak-ng reads where it works."""
+        works = any(load_roster()[name].engine == "espeak" for name in self.voices)
+        return ("en", *FOREIGN_LANGUAGES) if works else ("en",)
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -49,12 +58,8 @@ class PackageStudio:
     def speak(self, text: str, voice: str, seed: int = 0) -> Audio:
         """Raises: DataError or AssetError where the voice is not there or cannot say it."""
         del seed  # the teachers read the same text the same way
-        roster = load_roster()
-        if voice not in roster:
-            from vivavoce.errors import ConfigError
-
-            raise ConfigError(f"voice {voice!r} is unknown; allowed: {', '.join(roster)}")
-        pieces = [speak(piece, roster[voice], INPUT_RATE_HZ).samples for piece in split_long(text)]
+        found = _resolve(voice)
+        pieces = [speak(piece, found, INPUT_RATE_HZ).samples for piece in split_long(text)]
         pause = np.zeros(INPUT_RATE_HZ // 5, np.float32)
         joined = [part for piece in pieces for part in (pause, piece)][1:]
         return Audio(np.concatenate(joined), INPUT_RATE_HZ, text)
@@ -86,6 +91,21 @@ class PackageStudio:
         roster = load_roster()
         said = ", ".join(f"{name} ({roster[name].split})" for name in self.voices)
         return {"voices": said, "preset": self.preset_voice, **self._judges.describe()}
+
+
+def _resolve(name: str) -> Voice:
+    """A voice of the roster, or one of espeak-ng's in another language.
+
+    Raises: ConfigError for neither.
+    """
+    roster = load_roster()
+    if name in roster:
+        return roster[name]
+    program_voice = name.removeprefix(FOREIGN_PREFIX)
+    if program_voice != name and program_voice.partition("+")[0] in FOREIGN_LANGUAGES:
+        about = "formant synthesis, not English"
+        return Voice(name=name, engine="espeak", voice=program_voice, split="none", share=0.0, about=about)
+    raise ConfigError(f"voice {name!r} is unknown; allowed: {', '.join(roster)}")
 
 
 def _try_voice(voice: Voice) -> bool:

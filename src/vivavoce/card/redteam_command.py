@@ -9,6 +9,7 @@ import tyro
 
 from vivavoce.card.redteam.app import RedTeamConfig, make_app
 from vivavoce.card.redteam.findings import make_items, read_findings
+from vivavoce.card.running import CardConfig, open_model
 from vivavoce.errors import DataError
 from vivavoce.files import write_bytes
 
@@ -29,7 +30,9 @@ def serve(
     """
     import uvicorn
 
-    app = make_app(RedTeamConfig(model=model, folder=out, base_url=base_url))
+    # before the page is offered: a model that can't be had is refused here, not at the first question
+    opened = open_model(CardConfig(model=model, base_url=base_url))
+    app = make_app(RedTeamConfig(model=model, folder=out, base_url=base_url), opened)
     print(f"red teaming {model} at http://127.0.0.1:{port}/ ; findings go to {out / 'findings.jsonl'}", flush=True)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
     return 0

@@ -207,13 +207,14 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
     started, fresh_samples = time.monotonic(), 0
     with _environment(folder):
         headers = read_headers(logs)
-        finished = {name_evaluation(header) for header in headers if header.status == "success"}
+        finished = {name_evaluation(header): header for header in headers if header.status == "success"}
         partial = {name_evaluation(header): header.location for header in headers if header.status != "success"}
         left = sum(item.num_samples for item in plan.planned if item.evaluation.id not in finished)
         for done, item in enumerate(plan.planned, start=1):
             name = item.evaluation.id
             if name in finished:
-                yield Progress(name, done, len(plan.planned), item.num_samples, item.num_samples, 0.0, None, "kept")
+                graded = _count_graded(finished[name], item.num_samples)
+                yield Progress(name, done, len(plan.planned), item.num_samples, graded, 0.0, None, "kept")
                 continue
             log = run_evaluation(config, name, logs, partial.get(name))
             records = [read_sample(sample) for sample in log.samples or []]
@@ -234,6 +235,12 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
                 name, done, len(plan.planned), item.num_samples, graded, elapsed_s, left_s, log.status, reasons
             )
     run.finish(evaluations=len(plan.planned), samples=plan.num_samples)
+
+
+def _count_graded(header: EvalLog, num_samples: int) -> int:
+    """How many samples of a finished log have a grade, by its header: Inspect counts those that have none."""
+    scores = header.results.scores if header.results else []
+    return num_samples - ((scores[0].unscored_samples or 0) if scores else num_samples)
 
 
 @contextlib.contextmanager

@@ -117,7 +117,9 @@ def voice_turn(
     if item.sound and turn_idx == 0:
         pieces.append(make_sound(item.sound, seed=seed))
     if prompt:
-        voiced = voice_input(studio, prompt, state.metadata["voice"])
+        # the recogniser reads English: what it made of another language would say nothing of the clip
+        is_english = item.attributes.get("spoken_language", "en") == "en"
+        voiced = voice_input(studio, prompt, state.metadata["voice"], read_back=is_english)
         _note_fidelity(state, prompt, voiced.heard)
         pieces.append(voiced.audio)
     if not pieces:

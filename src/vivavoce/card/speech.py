@@ -29,8 +29,11 @@ class Studio(Protocol):
     name: str
     preset_voice: str
     """The voice that the assistant must keep to, as a teacher knows it."""
-    languages: tuple[str, ...]
-    """Language codes that it can speak, `en` first."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Language codes that it can speak, `en` first."""
+        ...
 
     @property
     def voices(self) -> tuple[str, ...]:

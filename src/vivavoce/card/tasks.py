@@ -86,9 +86,14 @@ def read_arms(evaluation: Evaluation, names: str) -> tuple[Arm, ...]:
 
 
 def load_items(evaluation: Evaluation, options: TaskOptions) -> tuple[list[Item], DataSource]:
-    """The items that will be put, and where they came from."""
+    """The items that will be put, and where they came from; none in a language that the studio does not speak."""
     source = DataSource(options.data)
-    items = [evaluation.check(item) for item in [*evaluation.load(source), *source.own_items(evaluation.id)]]
+    spoken = open_studio(options.studio).languages
+    items = [
+        evaluation.check(item)
+        for item in [*evaluation.load(source), *source.own_items(evaluation.id)]
+        if item.attributes.get("spoken_language", "en") in spoken
+    ]
     if options.preset == "quick":
         items = choose_items(items, evaluation.quick_items, options.seed)
     if options.limit is not None:

@@ -32,8 +32,10 @@ class Voiced(NamedTuple):
     heard: str | None
 
 
-def voice_input(studio: Studio, text: str, voice: str) -> Voiced:
+def voice_input(studio: Studio, text: str, voice: str, *, read_back: bool = True) -> Voiced:
     """`text` in `voice`: from the store where it was voiced before, else spoken, read back and kept.
+
+    read_back: False for words in a language that the recogniser does not know.
 
     Raises: VivaError if the voice is not there or cannot say it.
     """
@@ -44,7 +46,7 @@ def voice_input(studio: Studio, text: str, voice: str) -> Voiced:
         if not path.is_file():
             name = store.keep(studio.speak(text, voice))
             clip = read_audio(store.folder / name)
-            heard = studio.recognise(clip) if studio.has_recogniser else None
+            heard = studio.recognise(clip) if read_back and studio.has_recogniser else None
             write_json(path, {"file": name, "heard": heard})
         kept = json.loads(path.read_text(encoding="utf-8"))
     audio = read_audio(store.folder / kept["file"])

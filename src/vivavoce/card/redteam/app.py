@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vivavoce.card.media_store import MediaStore
 from vivavoce.card.providers.answering import read_reason
+from vivavoce.card.redteam.body_limit import BodyLimit
 from vivavoce.card.redteam.findings import CATEGORIES, PHASES, SEVERITIES, Finding, Turn, append_finding, read_findings
 from vivavoce.card.solvers import AUDIO_VOICE
 from vivavoce.errors import DataError
@@ -99,17 +100,15 @@ def make_app(config: RedTeamConfig, model: Model | None = None) -> FastAPI:
             loaded.append(get_model(config.model, base_url=config.base_url))
         return loaded[0]
 
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+
     @app.middleware("http")
     async def guard(request: Request, call_next: Any) -> Any:
-        """Only this machine's own pages: host and origin are checked, bodies are bounded."""
+        """Only this machine's own pages: host and origin are checked."""
         host = request.headers.get("host", "").rsplit(":", 1)[0]
         origin = request.headers.get("origin", "")
         if host not in ALLOWED_HOSTS or (origin and origin.split("//")[-1].rsplit(":", 1)[0] not in ALLOWED_HOSTS):
             return JSONResponse({"detail": "this page is served to this machine only"}, status_code=403)
-        if int(request.headers.get("content-length") or 0) > MAX_BODY_BYTES:
-            return JSONResponse(
-                {"detail": f"body is over {MAX_BODY_BYTES} bytes; send a shorter sound"}, status_code=413
-            )
         return await call_next(request)
 
     @app.get("/")
