@@ -32,11 +32,13 @@ def draw(generator: np.random.Generator) -> tuple[Image, str]:
     return Image(pixels), name
 
 
-def train(folder: Path, words: Vocabulary, steps: int, *, resume: bool = False, stop: int = 0) -> Namer:
+def train(folder: Path, words: Vocabulary, steps: int, *, resume: bool = False, stop: int = 0, table=None) -> Namer:
     loop = LoopConfig(steps=steps, warmup_steps=2, save_every_steps=2, sample_every_steps=0)
     config = EyeTrainConfig(preset="tiny", loop=loop, pictures=8, rate=3e-3, is_bf16=False)
     torch.manual_seed(0)
     namer = Namer(make_tiny())
+    if table is not None:
+        namer.speak_as(table)
 
     class Stopping(Captioned):
         def __getitem__(self, step: int):
@@ -75,6 +77,13 @@ def test_it_learns_to_name_what_it_never_saw_there(vocabulary: Vocabulary, tmp_p
     unseen = Captioned(draw, vocabulary, 100, seed=1)[0]
     assert measure_eye(namer, unseen)["all_right"] > 0.95
     assert measure_eye(Namer(make_tiny()), unseen)["all_right"] == 0.0
+
+
+def test_in_a_trunks_words_its_vectors_stay_and_the_cells_turn_to_them(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    table = torch.randn(400, 32, generator=torch.Generator().manual_seed(0))
+    namer = train(tmp_path, vocabulary, 300, table=table)
+    assert torch.equal(namer.words.weight, torch.nn.functional.normalize(table[:320], dim=1))
+    assert measure_eye(namer, Captioned(draw, vocabulary, 100, seed=1)[0])["all_right"] > 0.95
 
 
 def test_a_wrong_setting_is_named() -> None:

@@ -38,6 +38,8 @@ class EyeTrainConfig:
     """nano, small or tiny"""
     start_from: str = ""
     """digest of the eye that this cycle goes on from; empty: none"""
+    words_of: str = ""
+    """digest of the trunk in whose words it names; empty: in words of its own"""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup_steps=50, decay_share=0.4))
     pictures: int = 64
     """pictures of one optimiser step"""
@@ -62,6 +64,14 @@ class Namer(nn.Module):
         self.words = nn.Linear(config.hidden_size, config.num_text_ids)
         # most words are in few captions
         nn.init.constant_(self.words.bias, -8.0)
+
+    def speak_as(self, table: Tensor) -> None:
+        """Name in a trunk's own words from now on: cells turn to the directions of its word vectors, [rows, D], which are
+        also what it reads words off by; then what it must learn is where to look."""
+        with torch.no_grad():
+            self.words.weight.copy_(F.normalize(table[: len(self.words.weight)].float(), dim=1))
+            self.words.bias.fill_(-8.0)
+        self.words.weight.requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits of each text row's being in the caption: pixels [B, 3, 64, 64] to [B, rows] float32."""
@@ -98,7 +108,8 @@ def train_eye(
     write_sample: WriteSample | None = None,
 ) -> None:  # fmt: skip
     """Train `namer` in place until `config.loop.steps`; resumes from the run's newest state."""
-    optimizer = AdamW(namer.parameters(), lr=config.rate, betas=(0.9, 0.98), weight_decay=0.02)
+    learned = [parameter for parameter in namer.parameters() if parameter.requires_grad]
+    optimizer = AdamW(learned, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.02)
     loop = Loop(run, config.loop, {"eye": namer}, {"adamw": optimizer})
     stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers)
     namer.train()

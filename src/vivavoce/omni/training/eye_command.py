@@ -15,7 +15,7 @@ from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.training.eye import Captioned, EyeTrainConfig, Namer, measure_eye, train_eye
 from vivavoce.omni.training.loop import LoopConfig
-from vivavoce.omni.training.places import find_vocabulary, find_weights, load_namer
+from vivavoce.omni.training.places import find_vocabulary, find_weights, load_namer, load_trunk
 from vivavoce.run import Run
 
 _TEST_PICTURES = 300
@@ -27,6 +27,7 @@ def train(
     run: Path = Path("runs/eye"),
     vocabulary: Path | None = None,
     start_from: Path | None = None,
+    words_of: Path | None = None,
     steps: int = 1500,
     pictures: int = 64,
     rate: float = 1e-3,
@@ -44,6 +45,7 @@ def train(
         run: run directory.
         vocabulary: run or checkpoint whose tokenizer to write with; else one is learned from the curriculum.
         start_from: run of this command to begin another learning-rate cycle from; give another seed.
+        words_of: run of `viva train omni` in whose word vectors to name, so that it can read names off what it sees.
         steps: optimiser steps.
         pictures: pictures of one step.
         rate: peak learning rate.
@@ -59,12 +61,15 @@ def train(
         steps=steps, warmup_steps=50, decay_share=0.4, save_every_steps=100, sample_every_steps=100, seed=seed
     )
     before = "" if start_from is None else digest_file(find_weights(start_from))
-    config = EyeTrainConfig(preset=preset, start_from=before, loop=loop, pictures=pictures, rate=rate)
+    spoken = "" if words_of is None else digest_file(find_weights(words_of))
+    config = EyeTrainConfig(preset=preset, start_from=before, words_of=spoken, loop=loop, pictures=pictures, rate=rate)
     opened = Run.open(run, config, resume=resume)
     shape = PRESETS[preset]()
-    words = find_vocabulary(run, [run, *(place for place in (start_from, vocabulary) if place)], shape)
+    words = find_vocabulary(run, [run, *(place for place in (words_of, start_from, vocabulary) if place)], shape)
     torch.manual_seed(seed)
     namer = Namer(shape) if start_from is None else load_namer(start_from, shape)
+    if words_of is not None:
+        namer.speak_as(load_trunk(words_of, shape).model.embed_tokens.weight)
     test = Captioned(partial(make_captioned, "test"), words, _TEST_PICTURES, seed=seed)[0]
 
     def write_sample(step: int, folder: Path) -> None:
