@@ -14,8 +14,15 @@ from vivavoce.data.voices.shards import Shards
 from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.training.ear import Ear, EarTrainConfig, Utterances, measure_ear, train_ear
-from vivavoce.omni.training.loop import LoopConfig
-from vivavoce.omni.training.places import digest_data, find_vocabulary, find_weights, prepare_user_mels, start_ear
+from vivavoce.omni.training.places import (
+    digest_data,
+    find_vocabulary,
+    find_weights,
+    make_sense_loop,
+    prepare_user_mels,
+    set_up,
+    start_ear,
+)
 from vivavoce.run import Run
 
 _TEST_BATCH = 50
@@ -51,12 +58,8 @@ def train(
         threads: CPU threads; 0 leaves PyTorch's choice.
         resume: go on with a run that was stopped.
     """
-    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", force=True)
-    if threads:
-        torch.set_num_threads(threads)
-    loop = LoopConfig(
-        steps=steps, warmup_steps=50, decay_share=0.4, save_every_steps=100, sample_every_steps=100, seed=seed
-    )
+    set_up(threads)
+    loop = make_sense_loop(steps, seed)
     config = EarTrainConfig(
         preset=preset,
         start_from="" if start_from is None else digest_file(find_weights(start_from)),

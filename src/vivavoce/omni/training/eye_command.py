@@ -14,8 +14,14 @@ from vivavoce.data.captions import make_captioned
 from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.training.eye import Captioned, EyeTrainConfig, Namer, measure_eye, train_eye
-from vivavoce.omni.training.loop import LoopConfig
-from vivavoce.omni.training.places import find_vocabulary, find_weights, load_namer, load_trunk
+from vivavoce.omni.training.places import (
+    find_vocabulary,
+    find_weights,
+    load_namer,
+    load_trunk,
+    make_sense_loop,
+    set_up,
+)
 from vivavoce.run import Run
 
 _TEST_PICTURES = 300
@@ -54,12 +60,8 @@ def train(
         workers: processes that draw.
         resume: go on with a run that was stopped.
     """
-    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", force=True)
-    if threads:
-        torch.set_num_threads(threads)
-    loop = LoopConfig(
-        steps=steps, warmup_steps=50, decay_share=0.4, save_every_steps=100, sample_every_steps=100, seed=seed
-    )
+    set_up(threads)
+    loop = make_sense_loop(steps, seed)
     before = "" if start_from is None else digest_file(find_weights(start_from))
     spoken = "" if words_of is None else digest_file(find_weights(words_of))
     config = EyeTrainConfig(preset=preset, start_from=before, words_of=spoken, loop=loop, pictures=pictures, rate=rate)

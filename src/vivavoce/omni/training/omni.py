@@ -82,10 +82,10 @@ def make_optimizers(model: nn.Module, config: OmniTrainConfig) -> dict[str, Opti
         if id(parameter) in seen or not parameter.requires_grad:
             continue
         seen.add(id(parameter))
-        is_table = any(word in name for word in ("embed", "table", "position", "marks", "book", "turn_out", "lm_head"))
         if name.startswith(_SENSES):
             senses.append(parameter)
             continue
+        is_table = any(word in name for word in ("embed", "table", "position", "marks", "book", "turn_out", "lm_head"))
         is_matrix = parameter.ndim == 2 and not is_table
         (matrices if is_matrix and config.optimizer == "muon" else others).append(parameter)
     groups: list[dict[str, Any]] = [{"params": others}]

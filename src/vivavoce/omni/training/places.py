@@ -1,4 +1,4 @@
-"""Where a training command finds what it goes on with: prepared sounds, the vocabulary, weights, and their digests."""
+"""How a training command begins: logging and threads, prepared sounds, the vocabulary, weights to go on from, digests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 
 from vivavoce.data.pools import iterate_text_corpus
@@ -20,8 +21,22 @@ from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.ear import Ear
 from vivavoce.omni.training.eye import Namer
 from vivavoce.omni.training.features import digest_codes, prepare_mels
-from vivavoce.omni.training.loop import load_weights
+from vivavoce.omni.training.loop import LoopConfig, load_weights
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, train_vocabulary
+
+
+def set_up(threads: int) -> None:
+    """Progress to the terminal, and so many CPU threads; 0 leaves PyTorch's choice."""
+    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", force=True)
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def make_sense_loop(steps: int, seed: int) -> LoopConfig:
+    """How an ear or an eye learns alone: minutes, so it is saved and measured often."""
+    return LoopConfig(
+        steps=steps, warmup_steps=50, decay_share=0.4, save_every_steps=100, sample_every_steps=100, seed=seed
+    )
 
 
 def prepare_user_mels(data: Path) -> list[Path]:

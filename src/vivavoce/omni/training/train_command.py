@@ -44,6 +44,7 @@ from vivavoce.omni.training.places import (
     load_namer,
     load_trunk,
     prepare_user_mels,
+    set_up,
 )
 from vivavoce.omni.training.rows import RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary
@@ -98,9 +99,7 @@ def train(
         threads: CPU threads; 0 leaves PyTorch's choice.
         resume: go on with a run that was stopped.
     """
-    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", force=True)
-    if threads:
-        torch.set_num_threads(threads)
+    set_up(threads)
     config = OmniTrainConfig(
         preset=preset,
         start_from="" if start_from is None else str(start_from),
