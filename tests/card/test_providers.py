@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse, Response
-from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
+from inspect_ai.model import ChatMessage, ChatMessageUser, GenerateConfig, get_model
 
 from vivavoce.card.media_store import ENVIRONMENT_VARIABLE, MediaStore
 from vivavoce.card.providers.answering import read_reason
@@ -164,7 +164,7 @@ def test_one_model_answers_in_every_event_loop(server: str, stream: bool) -> Non
     model = get_model("viva-chat/good", base_url=server, memoize=False, stream=stream)
 
     async def ask() -> list[str]:
-        asked = [[ChatMessageUser(content=word)] for word in ("red", "green", "blue")]
+        asked: list[list[ChatMessage]] = [[ChatMessageUser(content=word)] for word in ("red", "green", "blue")]
         config = GenerateConfig(max_retries=0)
         return [
             output.completion for output in await asyncio.gather(*(model.generate(one, config=config) for one in asked))

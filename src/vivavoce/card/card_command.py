@@ -22,8 +22,8 @@ from vivavoce.card.report.exports import export_every_eval_ever, export_hugging_
 from vivavoce.card.report.html import render_html
 from vivavoce.card.report.markdown import render_markdown
 from vivavoce.card.report.wording import say_agreement, say_estimate, say_level, say_p
-from vivavoce.card.running import CardConfig, make_plan, run_card
-from vivavoce.card.sources import fetch_sources
+from vivavoce.card.running import CardConfig, check_evaluations, make_plan, run_card
+from vivavoce.card.sources import fetch_sources, list_source_files
 from vivavoce.errors import ConfigError
 from vivavoce.files import write_bytes, write_json
 
@@ -265,15 +265,24 @@ def show() -> int:
 
 
 def fetch(out: Path, only: Names = ()) -> int:
-    """Download the public sets.
+    """Download the public sets. Exits 1 where one of them could not be had; the others are kept.
 
     Args:
         out: Folder to fill; pass it as --data.
         only: Evaluations whose files are wanted, all when not given; the flag may be repeated.
     """
-    for source, state in fetch_sources(out, only=_join(only)):
-        print(f"{state} {source.path} ({source.rows} rows, {source.licence})", flush=True)
-    return 0
+    names = _join(only)
+    check_evaluations(names)
+    for name in names:
+        if not any(name in source.feeds for source in list_source_files().values()):
+            print(f"{name}: no public file is read by it; nothing to fetch")
+    num_failed = 0
+    for source, state, why in fetch_sources(out, only=names):
+        num_failed += state == "failed"
+        print(f"{state} {source.path} ({why or f'{source.rows} rows, {source.licence}'})", flush=True)
+    if num_failed:
+        print(f"{num_failed} files are missing, for the reasons above; the same command tries them again")
+    return 1 if num_failed else 0
 
 
 def import_result(file: tyro.conf.Positional[Path], out: Path) -> int:

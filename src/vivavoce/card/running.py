@@ -39,6 +39,13 @@ SECONDS_A_WORD = 0.4
 SECONDS_AN_ANSWER = 4.0
 
 
+def check_evaluations(names: Sequence[str]) -> None:
+    """Raises: ConfigError for a name that is no evaluation's."""
+    unknown = sorted(set(names) - set(EVALUATIONS))
+    if unknown:
+        raise ConfigError(f"evaluations {unknown} are unknown; allowed: {', '.join(EVALUATIONS)}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardConfig:
     """What a run is: model, items, voices, seed. Equal configurations may share a folder."""
@@ -59,9 +66,7 @@ class CardConfig:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.only) - set(EVALUATIONS))
-        if unknown:
-            raise ConfigError(f"evaluations {unknown} are unknown; allowed: {', '.join(EVALUATIONS)}")
+        check_evaluations(self.only)
         if "/" not in self.model:
             raise ConfigError(
                 f"model {self.model!r} names no provider; write viva/nano, viva-chat/NAME, openai/NAME ..."
