@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from vivavoce.critique.constants import widen_constant
 from vivavoce.critique.language import Respondent
 from vivavoce.critique.loaders.records import AnswerRecord, PassageRecord, PlantedFlaw
 from vivavoce.critique.pool import Sampling, Target, draw_pools, select
@@ -85,7 +86,7 @@ def is_hit(critique: str, answer: str, flaw: PlantedFlaw) -> bool:
 
 
 def measure_planted(shower: Shower, twins: Sequence[Twins], *, seed: int, num_draws: int = 1000) -> PlantedReport:
-    """Precision, recall and false alarms; intervals by resampling passages whole."""
+    """Precision, recall and false alarms; intervals by resampling passages whole, or by `widen_constant`."""
     of_flawed = shower.show([Target(twin.passage, twin.question, twin.flawed) for twin in twins])
     of_clean = shower.show([Target(twin.passage, twin.question, twin.clean) for twin in twins])
     hits = [[is_hit(text, twin.flawed, twin.flaw) for text in texts] for twin, texts in zip(twins, of_flawed)]
@@ -99,7 +100,9 @@ def measure_planted(shower: Shower, twins: Sequence[Twins], *, seed: int, num_dr
         def ratio(idx: np.ndarray) -> float:
             return float(top[idx].sum() / bottom[idx].sum()) if bottom[idx].sum() else float("nan")
 
-        return bootstrap(ratio, len(twins), seed=seed, clusters=clusters, num_draws=num_draws)
+        found = bootstrap(ratio, len(twins), seed=seed, clusters=clusters, num_draws=num_draws)
+        units = len({cluster for cluster, weight in zip(clusters, bottom) if weight})
+        return widen_constant(found, 0, 1, units=units)
 
     ones = np.ones(len(twins))
     return PlantedReport(estimate(num_hits, num_shown), estimate(found, ones), estimate(alarms, ones), found)
@@ -107,7 +110,8 @@ def measure_planted(shower: Shower, twins: Sequence[Twins], *, seed: int, num_dr
 
 def compare_recall(left: PlantedReport, right: PlantedReport, twins: Sequence[Twins]) -> Estimate:
     """Recall of `left` minus that of `right` on the same flaws, passages as clusters."""
-    return estimate_difference(left.recall_by_item, right.recall_by_item, [twin.passage_key for twin in twins])
+    clusters = [twin.passage_key for twin in twins]
+    return widen_constant(estimate_difference(left.recall_by_item, right.recall_by_item, clusters), -1, 1)
 
 
 class ModelCritic:

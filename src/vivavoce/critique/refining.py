@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vivavoce.critique.constants import widen_constant
 from vivavoce.critique.language import Respondent, Sample
 from vivavoce.critique.pool import Sampling, Target, draw_pools, pick_best
 from vivavoce.critique.tasks.forms import Rendered, render
@@ -83,7 +84,7 @@ def measure_refining(model: Respondent, items: Sequence[Item], config: RefiningC
         name: np.array([g.value if isinstance(g, Graded) else np.nan for g in row]) for name, row in grades.items()
     }
     differences = {
-        f"{left} - {right}": _estimate(values[left] - values[right], clusters, config.seed)
+        f"{left} - {right}": _estimate(values[left] - values[right], clusters, config.seed, low=-1)
         for left, right in _COMPARISONS
     }
     return RefiningReport(
@@ -97,10 +98,11 @@ def _grade(item: Item, answer: str | Ungraded) -> Grade:
     return answer if isinstance(answer, Ungraded) else item.grade(answer)
 
 
-def _estimate(values: np.ndarray, clusters: Sequence[str], seed: int) -> Estimate:
+def _estimate(values: np.ndarray, clusters: Sequence[str], seed: int, *, low: float = 0) -> Estimate:
     kept = ~np.isnan(values)
     inside, mine = values[kept], [cluster for cluster, is_kept in zip(clusters, kept) if is_kept]
-    return bootstrap(lambda idx: float(inside[idx].mean()), len(inside), seed=seed, clusters=mine, num_draws=1000)
+    found = bootstrap(lambda idx: float(inside[idx].mean()), len(inside), seed=seed, clusters=mine, num_draws=1000)
+    return widen_constant(found, low, 1)
 
 
 class _Refiner:
