@@ -51,6 +51,40 @@ def test_a_model_that_is_not_there_is_refused_before_the_folder_is_touched(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "more", "said"),
+    [
+        (
+            "viva-chat/x",
+            {"base_url": "127.0.0.1:8000/v1"},
+            r"base url is '127\.0\.0\.1:8000/v1'; need http:// or https://",
+        ),
+        ("viva-realtime/x", {"base_url": "ws://127.0.0.1/v1"}, "base url is 'ws://127"),
+        ("viva-realtime/x", {"model_args": {"endpointing": "vad"}}, "is 'vad'; allowed: server_vad, push_to_talk"),
+        ("viva-realtime/x", {"model_args": {"pace": 0}}, "pace is 0; need more than 0"),
+        (
+            "viva-chat/x",
+            {"model_args": {"speed": 3}},
+            r"\['speed'\] are unknown; allowed: stream, rate_hz, voice, timeout_s",
+        ),
+        ("viva/nano", {"model_args": {"dir": "x"}}, r"\['dir'\] are unknown; allowed: path"),
+        ("viva-fake/good", {"model_args": {"delay": 1}}, r"\['delay'\] are unknown; allowed: studio, reply, delay_s"),
+        (
+            "viva-cascade/viva-fake/echo",
+            {"model_args": {"args": {}}},
+            r"\['args'\] are unknown; allowed: studio, inner_args",
+        ),
+    ],
+)
+def test_what_a_provider_does_not_know_is_refused_before_the_folder_is_touched(
+    tmp_path: Path, model: str, more: dict, said: str
+) -> None:
+    config = CardConfig(model=model, studio="tones", only=("over_refusal",), limit=1, **more)
+    with pytest.raises(ConfigError, match=said):
+        next(run_card(config, tmp_path / "run", make_plan(config)))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command sets what is not set; this takes it back."""
@@ -66,6 +100,7 @@ def test_progress_says_why_samples_were_not_graded(tmp_path: Path, capsys: pytes
     assert run(arguments) == 1
     said = capsys.readouterr().out
     assert "over_refusal: success, graded 0 of 1 (endpoint_down 1)" in said
+    assert "      none was graded; the first says: nothing listens at this address; is the server up?\n" in said
     assert said.endswith("nothing was measured: none of 1 samples was graded, for the reasons above\n")
     # what is kept of it is no better
     assert run(replace(arguments, resume=True)) == 1

@@ -144,6 +144,8 @@ def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(step.reasons.items()))
         graded = f"graded {step.graded} of {step.num_samples}" + (f" ({why})" if why else "")
         print(f"  [{step.done}/{step.total}] {step.name}: {step.status}, {graded}{left}", flush=True)
+        if not step.graded and step.example:
+            print(f"      none was graded; the first says: {step.example}", flush=True)
     if not num_graded:
         why = f"none of {plan.num_samples} samples was graded" if plan.planned else "no evaluation could be run"
         print(f"nothing was measured: {why}, for the reasons above")

@@ -195,6 +195,8 @@ class Progress:
     left_s: float | None
     status: str
     reasons: Mapping[str, int] = field(default_factory=dict)
+    example: str = ""
+    """What the first sample without a grade says of it."""
 
 
 def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = False) -> Iterator[Progress]:
@@ -225,6 +227,7 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
             records = [read_sample(sample) for sample in log.samples or []]
             graded = sum(record.value is not None for record in records)
             reasons = Counter(record.reason for record in records if record.value is None)
+            example = next((record.why for record in records if record.value is None), "")
             left -= item.num_samples
             fresh_samples += item.num_samples
             elapsed_s = time.monotonic() - started
@@ -237,7 +240,7 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
             )
             left_s = elapsed_s / fresh_samples * left
             yield Progress(
-                name, done, len(plan.planned), item.num_samples, graded, elapsed_s, left_s, log.status, reasons
+                name, done, len(plan.planned), item.num_samples, graded, elapsed_s, left_s, log.status, reasons, example
             )
     run.finish(evaluations=len(plan.planned), samples=plan.num_samples)
 

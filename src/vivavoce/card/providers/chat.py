@@ -23,10 +23,12 @@ from vivavoce.card.providers.answering import (
     OUTPUT_RATE_HZ,
     TIMEOUT_S,
     Request,
+    check_address,
     fail,
     make_output,
     read_request,
     read_wav_answer,
+    refuse_arguments,
 )
 from vivavoce.content import Audio
 from vivavoce.content_formats import to_openai
@@ -53,11 +55,11 @@ class ChatAPI(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, ["VIVA_CHAT_API_KEY"], config or GenerateConfig())
-        self.base_url = base_url or os.environ.get("VIVA_CHAT_BASE_URL") or "http://127.0.0.1:8000/v1"
+        refuse_arguments(type(self), model_args)
+        self.base_url = check_address(base_url or os.environ.get("VIVA_CHAT_BASE_URL") or "http://127.0.0.1:8000/v1")
         # the costly part of a client (some 30 ms), and no loop has a hold on it
         self.trust = httpx.create_ssl_context()
         self.stream, self.rate_hz, self.voice, self.timeout_s = stream, rate_hz, voice, timeout_s
-        self.model_args = model_args
 
     def open_client(self) -> openai.AsyncOpenAI:
         """A client of its own for one answer; use it as a context, so that its connection is closed."""
