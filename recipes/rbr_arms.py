@@ -36,7 +36,7 @@ from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.graders.interface import Item
 from vivavoce.rbr.reward_model import Preference, save_linear, train_linear
 from vivavoce.rbr.synth import Made, load_contrast, read_completions
-from vivavoce.rbr.train import fine_tune
+from vivavoce.rbr.train import Frozen, fine_tune
 from vivavoce.run import Run
 from vivavoce.text_models import load_text_model
 
@@ -77,6 +77,8 @@ class Recipe:
     """Of reinforcement, falling to 0; for adapters. With --lora-rank 0 about a tenth of it."""
     lora_rank: int = 16
     """0 trains all weights."""
+    frozen: Frozen = "float32"
+    """Number format, in reinforcement, of the weights that LoRA leaves alone."""
     sft_epochs: int = 1
     """Passes over the answers that an arm's raters like best, before reinforcement; 0 for none."""
     sft_learning_rate: float = 3e-5
@@ -222,6 +224,7 @@ def train_arm(recipe: Recipe, arm: str, start: str | Path) -> None:
                            "--train.num-steps", recipe.num_steps, "--train.num-generations", recipe.num_generations,
                            "--train.batch-prompts", recipe.batch_prompts, "--train.max-tokens", recipe.max_tokens,
                            "--train.learning-rate", recipe.learning_rate, "--train.lora-rank", recipe.lora_rank,
+                           "--train.frozen", recipe.frozen,
                            "--train.seed", recipe.seed]  # fmt: skip
     weights = {"rbr": "weights.json", "rbr-fixed": "fixed.json", "rbr-without-rm": "weights_alone.json"}
     if arm in weights:

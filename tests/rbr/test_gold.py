@@ -82,6 +82,20 @@ def test_a_grader_beats_ties_with_or_cannot_be_told_from_a_baseline() -> None:
     assert verdicts(same)[0].startswith("does not beat balanced_accuracy 1.000 of words")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(("--limit", "0"), "limit is 0; need 1 or more rows"), (("--limit", "-3"), "limit is -3"),
+     (("--injections", "-1"), "injections is -1"), (("--examples", "-1"), "examples -1; need 0 or more")],
+)  # fmt: skip
+def test_a_number_below_its_bound_is_refused(
+    words: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(write_row())
+    assert main(["rbr", "gold", "checkers", "--gold", str(tmp_path), *words]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_what_is_ungraded_is_counted_and_never_scored() -> None:
     rows = [make_row(apology=bool(number % 2)) for number in range(20)]
     grades = [{"apology": Graded(float(number % 2))} for number in range(19)] + [{"apology": Ungraded("empty")}]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from vivavoce.errors import ConfigError
 from vivavoce.files import write_json
 from vivavoce.grading import Grade
 from vivavoce.rbr.check import load_rules
@@ -69,6 +70,10 @@ class GoldOptions:
 
 def gold(options: Annotated[GoldOptions, tyro.conf.arg(name="")]) -> None:
     """Grade, compare with the labels and print."""
+    if options.limit is not None and options.limit < 1:
+        raise ConfigError(f"limit is {options.limit}; need 1 or more rows")
+    if options.injections < 0 or options.examples < 0:
+        raise ConfigError(f"injections is {options.injections} and examples {options.examples}; need 0 or more")
     rules = load_rules(options.rules)
     opened = open_grader(
         options.grader, rules, cache=options.cache, base_url=options.base_url, num_examples=options.examples

@@ -7,6 +7,7 @@ every batch; the manifest names the grader, so that `viva rbr eval` can refuse t
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from vivavoce.run import Run
 from vivavoce.text_models import TextModel
 
 Algorithm = Literal["grpo", "rloo"]
+Frozen = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,8 @@ class TrainConfig:
     temperature: float = 1.0
     lora_rank: int = 16
     """0 trains all weights."""
+    frozen: Frozen = "float32"
+    """Number format of the weights that LoRA leaves alone; bfloat16 halves memory, and time where the processor has it."""
     vllm_url: str | None = None
     """Roll out through `trl vllm-serve` at this address."""
     seed: int = 0
@@ -52,6 +56,16 @@ class TrainConfig:
             raise ConfigError(
                 f"num_generations is {self.num_generations}; need 2 or more, since completions are compared"
             )
+        for name in ("num_steps", "batch_prompts", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; need 1 or more")
+        for name in ("learning_rate", "temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}; need a finite number above 0")
+        if self.lora_rank < 0 or not 0 <= self.beta < math.inf:
+            raise ConfigError(f"lora_rank is {self.lora_rank} and beta {self.beta}; need 0 or more")
+        if self.frozen != "float32" and not self.lora_rank:
+            raise ConfigError(f"frozen is {self.frozen} and lora_rank 0: no weight is frozen; need a lora_rank above 0")
 
 
 def train(text_model: TextModel, prompts: list[Prompt], reward: RuleReward, config: TrainConfig, run: Run) -> Path:
@@ -59,6 +73,7 @@ def train(text_model: TextModel, prompts: list[Prompt], reward: RuleReward, conf
 
     Raises: ConfigError if there are no prompts.
     """
+    import torch
     from datasets import Dataset
 
     if not prompts:
@@ -70,6 +85,7 @@ def train(text_model: TextModel, prompts: list[Prompt], reward: RuleReward, conf
         text_model.model.save_pretrained(start)
         text_model.tokenizer.save_pretrained(start)
         text_model.model.config._name_or_path = str(start)
+    text_model.model.to(getattr(torch, config.frozen))  # pyright: ignore[reportArgumentType]  # annotated for a mixin
     has_template = bool(text_model.tokenizer.chat_template)
     rows = [
         {
@@ -86,7 +102,7 @@ def train(text_model: TextModel, prompts: list[Prompt], reward: RuleReward, conf
         run.log(**{key: value for key, value in record.items() if isinstance(value, int | float) and value == value})
     model = trainer.model
     if config.lora_rank:
-        model = model.merge_and_unload()
+        model = model.to(torch.float32).merge_and_unload()  # a merge in bfloat16 would round the adapters away
     folder = run.path / "model"
     model.save_pretrained(folder)
     text_model.tokenizer.save_pretrained(folder)
@@ -161,7 +177,7 @@ def fine_tune(
     from vivavoce.text_models import render_chat
 
     model, tokenizer = text_model
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, fused=True)
     generator = torch.Generator().manual_seed(seed)
     model.train()
     for _ in range(num_epochs):
