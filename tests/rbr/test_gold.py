@@ -110,20 +110,12 @@ def test_the_command_reports_every_proposition_with_n_and_the_limits(
     for split in ("train", "test"):
         lines = [write_row(), write_row(completion="Sure, here it is.", propositions=FALSE)] * 6
         (tmp_path / f"{split}.jsonl").write_text("\n".join([*lines, write_row(completion=" ")]))
-    words = [
-        "rbr",
-        "gold",
-        "checkers",
-        "--gold",
-        str(tmp_path),
-        "--injections",
-        "0",
-        "--json",
-        str(tmp_path / "r.json"),
-    ]
+    words = ["rbr", "gold", "checkers", "--gold", str(tmp_path), "--json", str(tmp_path / "r.json")]
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "own (" in out
+    (row,) = [line for line in out.splitlines() if line.startswith("apology ")]
+    assert row.split()[1:3] == ["6/12", "0.50"], "the base rate of what is graded, and the threshold"
     assert "hard_refuse: 0 of 13 rows are ideal" in out
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["propositions"].keys() == RULES.propositions.keys()

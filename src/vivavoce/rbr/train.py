@@ -71,19 +71,24 @@ class TrainConfig:
 def train(text_model: TextModel, prompts: list[Prompt], reward: RuleReward, config: TrainConfig, run: Run) -> Path:
     """Train; returns the folder of the trained model (merged, with its tokenizer).
 
+    Under `accelerate launch` every process trains on prompts of its own; the first one writes, and rewards.jsonl has its share.
     Raises: ConfigError if there are no prompts.
     """
     import torch
+    from accelerate import PartialState
     from datasets import Dataset
 
     if not prompts:
         raise ConfigError("no prompts to train on")
-    log = RewardLog(run.path / "rewards.jsonl")
+    state = PartialState()
+    log = RewardLog(run.path / "rewards.jsonl" if state.is_main_process else None)
     if not config.lora_rank:
         # TRL loads the reference of the KL term by name: let it find what training starts from, fine-tuning included
         start = run.path / "start"
-        text_model.model.save_pretrained(start)
-        text_model.tokenizer.save_pretrained(start)
+        if state.is_main_process:
+            text_model.model.save_pretrained(start)
+            text_model.tokenizer.save_pretrained(start)
+        state.wait_for_everyone()
         text_model.model.config._name_or_path = str(start)
     text_model.model.to(getattr(torch, config.frozen))  # pyright: ignore[reportArgumentType]  # annotated for a mixin
     has_template = bool(text_model.tokenizer.chat_template)
@@ -98,12 +103,14 @@ def train(text_model: TextModel, prompts: list[Prompt], reward: RuleReward, conf
     ]
     trainer = _make_trainer(text_model, Dataset.from_list(rows), TrlReward(reward, log), config, run)
     trainer.train()
+    folder = run.path / "model"
+    if not state.is_main_process:
+        return folder  # the first process writes; all hold the same weights
     for record in trainer.state.log_history:
         run.log(**{key: value for key, value in record.items() if isinstance(value, int | float) and value == value})
     model = trainer.model
     if config.lora_rank:
         model = model.to(torch.float32).merge_and_unload()  # a merge in bfloat16 would round the adapters away
-    folder = run.path / "model"
     model.save_pretrained(folder)
     text_model.tokenizer.save_pretrained(folder)
     last = log.records[-1] if log.records else {}

@@ -58,12 +58,16 @@ class TrainOptions:
 
 
 def train(options: Annotated[TrainOptions, tyro.conf.arg(name="")]) -> None:
-    """Load, fine-tune when asked, train, write `model/`."""
+    """Load, fine-tune when asked, train, write `model/`. One of several processes under `accelerate launch`."""
+    from accelerate import PartialState
+
     from vivavoce.text_models import load_text_model
 
     rules = load_rules(options.rules)
     config = {key: value for key, value in asdict(options).items() if key != "out"}
-    _refuse_used(options.out)
+    is_first = PartialState().is_main_process
+    if is_first:
+        _refuse_used(options.out)
     weights = read_weights(options.weights) if options.weights else RewardWeights(by_response_type={})
     reward = RuleReward(
         maker=FeatureMaker(rules, weights.made_with.get("reading", "exact")),
@@ -81,7 +85,8 @@ def train(options: Annotated[TrainOptions, tyro.conf.arg(name="")]) -> None:
     rows = _read_conversations(options.sft) if options.sft else []
     text_model = load_text_model(options.train.model)
     # the directory comes last, so that a wrong name above leaves none behind
-    run = Run.open(options.out, config | {"policy_digest": rules.digest})
+    config |= {"policy_digest": rules.digest}
+    run = Run.open(options.out, config) if is_first else Run(options.out, config, resumed=False)
     if rows:
         fine_tune(
             text_model,
@@ -91,6 +96,8 @@ def train(options: Annotated[TrainOptions, tyro.conf.arg(name="")]) -> None:
             seed=options.train.seed,
         )
     folder = run_training(text_model, prompts, reward, options.train, run)
+    if not is_first:
+        return
     print(
         f"{folder}: {options.train.algorithm}, {options.train.num_steps} steps on {len(prompts)} prompts (seed {options.train.seed})"
     )
