@@ -9,6 +9,7 @@ from vivavoce.card import running
 from vivavoce.card.card_command import RunArguments, run
 from vivavoce.card.redteam.findings import Finding, Turn, append_finding
 from vivavoce.card.redteam_command import export
+from vivavoce.card.report.document import ReportOptions, build_document
 from vivavoce.card.running import CardConfig, make_plan, run_card
 from vivavoce.cli import main
 from vivavoce.errors import CheckpointError, ConfigError, DataError
@@ -135,6 +136,27 @@ def test_making_items_of_no_findings_says_so_and_what_makes_none_is_counted(
     append_finding(tmp_path, finding)
     assert export(tmp_path, tmp_path / "data") == 0
     assert capsys.readouterr().out.startswith("1 findings made no item: ")
+
+
+@pytest.mark.usefixtures("threads")
+def test_the_estimate_says_time_speech_and_cost_where_there_are_prices(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "card", "run", "--model", "viva-fake/good", "--out", "nowhere", "--studio", "tones", "--dry", "--only", "over_refusal",
+        "--arms", "audio", "--limit", "2",
+    ]  # fmt: skip
+    assert main([*words, "--seconds-a-sample", "90"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("1 evaluations, 2 samples, about 3 min, minutes of speech ")
+    assert said.endswith(" 0.1 out, no prices given (--price-in, --price-out)\n")
+    # two answers of four seconds
+    assert main([*words, "--price-out", "30"]) == 0
+    assert capsys.readouterr().out.endswith("cost 4.00\n")
+
+
+@pytest.mark.parametrize("name", ["change_log", "labels", "early", "cascade", "before"])
+def test_what_is_set_beside_a_card_must_be_there(good_run: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=str(tmp_path / "nowhere")):
+        build_document(good_run, ReportOptions(**{name: tmp_path / "nowhere"}))
 
 
 @pytest.mark.usefixtures("threads")
