@@ -183,9 +183,9 @@ def evaluate(options: Annotated[EvalOptions, tyro.conf.arg(name="")]) -> None:
         used = json_format.loads(manifest.read_text())["grader"]
         if used == opened.grader.identity:
             raise ConfigError(f"judge {used} was the reward's grader in {options.run}; judge with another one")
-    for name in ("samples", "max_tokens", "batch_size"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"{name} is {getattr(options, name)}; need 1 or more")
+    for bound in ("samples", "max_tokens", "batch_size"):
+        if getattr(options, bound) < 1:
+            raise ConfigError(f"{bound} is {getattr(options, bound)}; need 1 or more")
     if not 0 <= options.temperature < math.inf:
         raise ConfigError(f"temperature is {options.temperature}; need 0 (greedy) or more")
     if options.samples > 1 and options.temperature == 0:
