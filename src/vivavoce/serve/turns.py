@@ -17,6 +17,10 @@ from vivavoce.serve.vad import SpeechDetector, SpeechEdge, VoiceActivity
 SOUND_DB = -45.0
 """Louder than this is something to answer, though it be no speech (a bell, a knock). chosen."""
 _SOUND_FRAMES = 2
+QUIET_DB = -25.0
+"""This far below the loudest clock step of the turn, silence has begun. chosen."""
+LONGEST_FORESIGHT_MS = 1000
+"""Silence after which nothing is gained by foreseeing more of it. chosen."""
 BARGE_IN_MS = 800
 """Speech over the model's speech that is no back-channel; the model is stopped if it did not stop by itself. chosen."""
 
@@ -31,6 +35,7 @@ class TurnTaking:
         self._detector = self._make_detector()
         self._offset_ms = 0
         self._loud_frames = 0
+        self._loudest_db = -120.0
 
     @property
     def settings(self) -> TurnDetection | None:
@@ -51,6 +56,11 @@ class TurnTaking:
     def has_sound(self) -> bool:
         """Whether there is anything to answer since the last turn."""
         return self._detector.is_speech or self._loud_frames >= _SOUND_FRAMES
+
+    def is_falling_silent(self, tail: np.ndarray) -> bool:
+        """Whether `tail`, the last 20 ms, is silence that has just begun after the user's speech."""
+        is_recent = self._detector.is_speech and self._detector.silent_ms <= LONGEST_FORESIGHT_MS
+        return is_recent and measure_level_db(tail) < self._loudest_db + QUIET_DB
 
     @property
     def is_barging_in(self) -> bool:
@@ -90,8 +100,9 @@ class TurnTaking:
         """Edges found in the next clock step of sound; their times count all sound heard in the session."""
         if self._settings is None:
             return []
-        if measure_level_db(frame) > SOUND_DB:
-            self._loud_frames += 1
+        level_db = measure_level_db(frame)
+        self._loudest_db = max(self._loudest_db, level_db)
+        self._loud_frames += level_db > SOUND_DB
         edges = self._detector.feed(self._vad.feed(frame))
         return [SpeechEdge(edge.kind, edge.time_ms + self._offset_ms) for edge in edges]
 
@@ -99,6 +110,7 @@ class TurnTaking:
         """The user's turn is over, by whoever's decision."""
         self._detector.end_speech()
         self._loud_frames = 0
+        self._loudest_db = -120.0
 
     def forget_sound(self) -> None:
         """Sounds so far need no answer any more."""
