@@ -7,17 +7,19 @@ included; recall over the planted flaws. A lexical baseline quotes answer words 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from vivavoce.critique.constants import widen_constant
-from vivavoce.critique.language import Respondent
+from vivavoce.critique.language import LanguageModel, Respondent
 from vivavoce.critique.loaders.records import AnswerRecord, PassageRecord, PlantedFlaw
 from vivavoce.critique.pool import Sampling, Target, draw_pools, select
 from vivavoce.critique.spans import TextSpan, has_overlap
+from vivavoce.critique.tasks.forms import render
 from vivavoce.critique.texts import split_words
+from vivavoce.errors import DataError
 from vivavoce.stats import Estimate, bootstrap, estimate_difference
 
 _QUOTED = re.compile(r'"([^"\n]+)"')
@@ -39,6 +41,10 @@ class Shower(Protocol):
 
     def show(self, targets: Sequence[Target]) -> list[list[str]]:
         """The critiques shown for each target; none if it sees nothing wrong."""
+        ...
+
+    def can_read(self, target: Target) -> bool:
+        """False if not even question, answer and a critique fit what it can read at once."""
         ...
 
 
@@ -63,6 +69,20 @@ def list_twins(records: Sequence[PassageRecord]) -> list[Twins]:
                     flaw = answer.planted_flaws[0]
                     twins.append(Twins(record.key, record.text, question.text, answer.text, parent.text, flaw))
     return twins
+
+
+def keep_readable(twins: Sequence[Twins], critics: Iterable[Shower]) -> list[Twins]:
+    """The twins that every critic can read, so that all are compared on the same ones."""
+    shared = list(critics)
+    return [
+        twin
+        for twin in twins
+        if all(
+            critic.can_read(Target(twin.passage, twin.question, answer))
+            for critic in shared
+            for answer in (twin.flawed, twin.clean)
+        )
+    ]
 
 
 def is_hit(critique: str, answer: str, flaw: PlantedFlaw) -> bool:
@@ -129,6 +149,19 @@ class ModelCritic:
         self.model, self.sampling = model, sampling
         self.threshold, self.length_modifier, self.limit = threshold, length_modifier, limit
 
+    def can_read(self, target: Target) -> bool:
+        """Whether the helpfulness prompt leaves room for a critique of the longest kind."""
+        if not isinstance(self.model, LanguageModel):
+            return True
+        prompt = render(
+            "helpfulness", passage=target.passage, question=target.question, answer=target.answer, critique=""
+        )
+        try:
+            self.model.fit(prompt, reserve_tokens=self.sampling.max_new_tokens + 1)
+        except DataError:
+            return False
+        return True
+
     def show(self, targets: Sequence[Target]) -> list[list[str]]:
         """The best distinct critiques of each target."""
         pools = draw_pools(self.model, targets, self.sampling)
@@ -142,6 +175,10 @@ class ModelCritic:
 
 class LexicalCritic:
     """Quotes the longest answer word that the passage lacks; silent if it has them all."""
+
+    def can_read(self, target: Target) -> bool:
+        """Anything."""
+        return True
 
     def show(self, targets: Sequence[Target]) -> list[list[str]]:
         """At most one critique each."""

@@ -14,8 +14,9 @@ import numpy as np
 
 from vivavoce.critique.constants import widen_constant
 from vivavoce.critique.language import Respondent, Sample
-from vivavoce.critique.pool import Sampling, Target, draw_pools, pick_best
+from vivavoce.critique.pool import Sampling, Target, check_temperature, draw_pools, pick_best
 from vivavoce.critique.tasks.forms import Rendered, render
+from vivavoce.errors import ConfigError
 from vivavoce.grading import Coverage, Grade, Graded, Ungraded, count_coverage
 from vivavoce.stats import Estimate, bootstrap
 
@@ -56,6 +57,12 @@ class RefiningConfig:
     """Bound of each."""
     seed: int = 0
     """Seed of draws and bootstraps."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_critiques", "num_refinements", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; need 1 or more")
+        check_temperature(self.temperature)
 
 
 class RefiningReport(NamedTuple):
