@@ -7,8 +7,10 @@ from vivavoce.omni.engine_protocol import SlotInput
 from vivavoce.serve.hearing import Hearing
 from vivavoce.serve.scheduler import FORESIGHT_S, Scheduler
 from vivavoce.serve.scripted_engine import ScriptedEngine, make_tone
+from vivavoce.serve.settings import TurnDetection
 from vivavoce.serve.slot_steps import SlotSteps
-from vivavoce.serve.turns import LONGEST_FORESIGHT_MS
+from vivavoce.serve.turns import LONGEST_FORESIGHT_MS, TurnTaking
+from vivavoce.serve.vad import EnergyVad
 
 from .conftest import Talk, without_deltas
 
@@ -99,6 +101,25 @@ def test_nothing_is_foreseen_in_speech_in_noise_or_long_after():
     talk.silence(0.4)
     assert talk.num_tries > 0
     assert LONGEST_FORESIGHT_MS < 4000
+
+
+@pytest.mark.parametrize(
+    ("eagerness", "bias", "patience_ms"), [("low", -2.0, 2000), ("auto", 0.0, 800), ("high", 1.5, 400)]
+)
+def test_the_wish_to_speak_grows_with_a_silence_that_nobody_fills(eagerness, bias, patience_ms):
+    taking = TurnTaking(EnergyVad, TurnDetection(kind="semantic_vad", eagerness=eagerness))
+    loud, quiet = make_tone(300.0, 0, 1280, 16_000), np.zeros(1280, np.float32)
+    for _ in range(8):
+        taking.hear(loud)
+    found = []
+    for _ in range(patience_ms // 80 + 10):
+        taking.hear(quiet)
+        found.append(taking.speak_bias)
+    assert found[: patience_ms // 80 - 1] == [bias] * (patience_ms // 80 - 1)
+    # ten steps later by about ten: voice activity counts in 32 ms
+    assert found[-1] - bias == pytest.approx(10.0, abs=0.5)
+    taking.end_turn()
+    assert taking.speak_bias == bias
 
 
 def test_the_rest_of_a_step_is_foreseen_like_its_last_20_ms():

@@ -10,7 +10,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vivavoce.serve.settings import EAGERNESS_BIAS, LONGEST_WAIT_MS, SEMANTIC_SILENCE_MS, TurnDetection
+from vivavoce.omni.engine_protocol import FRAME_MS
+from vivavoce.serve.settings import (
+    EAGERNESS_BIAS,
+    IMPATIENCE,
+    LONGEST_WAIT_MS,
+    PATIENCE_MS,
+    SEMANTIC_SILENCE_MS,
+    TurnDetection,
+)
 from vivavoce.serve.sound import measure_level_db
 from vivavoce.serve.vad import SpeechDetector, SpeechEdge, VoiceActivity
 
@@ -83,8 +91,12 @@ class TurnTaking:
 
     @property
     def speak_bias(self) -> float:
-        """What eagerness adds to the logit of `<speak>`."""
-        return EAGERNESS_BIAS[self._settings.eagerness] if self.model_decides and self._settings else 0.0
+        """What eagerness adds to the logit of `<speak>`, and what waiting adds after speech that nobody answered."""
+        if not self.model_decides or self._settings is None:
+            return 0.0
+        eagerness = self._settings.eagerness
+        waited_ms = self._detector.silent_ms - PATIENCE_MS[eagerness] if self._detector.is_speech else 0
+        return EAGERNESS_BIAS[eagerness] + IMPATIENCE * max(0, waited_ms) / FRAME_MS
 
     def configure(self, settings: TurnDetection | None, heard_ms: int) -> None:
         """Change the way from now on."""
