@@ -172,7 +172,7 @@ class OmniForConversation(LlamaForCausalLM):
     def __init__(self, config: OmniConfig) -> None:
         super().__init__(config)
         width = config.hidden_size
-        self.stem = Stem(config.stem_width, width)
+        self.stem = Stem(config.stem_widths, config.stem_blocks, width)
         self.eye = Eye(config.eye_width, width)
         self.patch_position = nn.Embedding(NUM_PATCHES, width)
         self.frame_position = nn.Embedding(NUM_FRAME_PATCHES, width)
