@@ -27,7 +27,9 @@ def test_no_wording_is_one_that_tests_keep_to_themselves() -> None:
     generator = np.random.default_rng(1)
     kept = {form.split("{")[0].strip() for task in load_table("phrasings").values() for form in task.get("ask_new", [])}
     kept = {form for form in kept if len(form.split()) > 3}
-    asks = [item.ask for task in ("name", "colour", "count", "draw", "fact") for item in list_items(task, "train")[:100]]
+    asks = [
+        item.ask for task in ("name", "colour", "count", "draw", "fact") for item in list_items(task, "train")[:100]
+    ]
     for ask in asks:
         for _ in range(10):
             typed = type_question(ask, "train", generator)

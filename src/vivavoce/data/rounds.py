@@ -21,7 +21,7 @@ from vivavoce.data.styles import choose_style
 _FILM_SHARE = 0.25
 _QUESTIONS = (2, 5)
 """At least and at most, where a picture has as many; fewer when two have the same answer."""
-_KNOWING: dict[str, float] = {"fact": 0.8, "talk": 0.06, "decline": 0.07, "allow": 0.07}
+_KNOWING: dict[str, float] = {"fact": 0.7, "talk": 0.08, "decline": 0.1, "allow": 0.12}
 _SCENE_SHARES: dict[SceneKind, float] = {
     "single": 0.25, "placed": 0.15, "many": 0.22, "pair": 0.18, "groups": 0.08, "digits": 0.06, "word": 0.06,
 }  # fmt: skip

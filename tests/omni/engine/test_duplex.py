@@ -353,3 +353,15 @@ def test_what_an_answer_read_is_counted_with_the_piece_that_read_it(engine: Omni
     request = AnswerRequest(conversation=Conversation((user("draw a red star"),)), max_tokens=4)
     for delta in engine.answer(request):
         assert 0 <= delta.prompt_steps <= delta.token_steps
+
+
+def test_a_piece_of_a_word_is_not_heard_twice_within_three_steps(engine: OmniEngine) -> None:
+    engine.open_slot(0)
+    heard = []
+    for idx in range(40):
+        engine.step({0: given(idx)})
+        heard.append(engine.generation.state(0).heard)
+    written = [(step, idx) for step, idx in enumerate(heard) if idx]
+    assert len(written) > 20
+    for step, idx in written:
+        assert idx not in heard[max(0, step - 3) : step]

@@ -39,13 +39,21 @@ def make_sense_loop(steps: int, seed: int) -> LoopConfig:
     )
 
 
+def check_renderings(data: Path) -> None:
+    """Before a run directory is made.
+
+    Raises: ConfigError if nothing is rendered in `data`.
+    """
+    if not list(data.glob("*/part-*.jsonl")):
+        raise ConfigError(f"{data} holds no renderings; make some: viva data render --out {data / 'user'}")
+
+
 def prepare_user_mels(data: Path) -> list[Path]:
     """Folders of mels of data/user*, made once.
 
     Raises: ConfigError if nothing is rendered.
     """
-    if not list(data.glob("*/part-*.jsonl")):
-        raise ConfigError(f"{data} holds no renderings; make some: viva data render {data / 'user'}")
+    check_renderings(data)
     mels = []
     for folder in sorted(path for path in data.glob("user*") if list(path.glob("part-*.jsonl"))):
         mels.append(data / "mels" / folder.name)

@@ -37,6 +37,7 @@ from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
 from vivavoce.omni.training.parallel import Place, join_processes
 from vivavoce.omni.training.pictures import PictureCodes
 from vivavoce.omni.training.places import (
+    check_renderings,
     digest_data,
     find_vocabulary,
     find_weights,
@@ -100,6 +101,7 @@ def train(
         resume: go on with a run that was stopped.
     """
     set_up(threads)
+    check_renderings(data)
     config = OmniTrainConfig(
         preset=preset,
         start_from="" if start_from is None else str(start_from),
