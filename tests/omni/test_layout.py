@@ -1,5 +1,7 @@
 """When the model's own words are written: before their sound, in order, one a step."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,7 +41,7 @@ def test_words_keep_their_order_and_fit(words: list[tuple[int, float]], slack: i
     steps = place_words(counts, starts, num_steps)
     assert len(steps) == sum(counts)
     assert steps[0] == 0
-    assert all(later > earlier for earlier, later in zip(steps, steps[1:]))
+    assert all(later > earlier for earlier, later in itertools.pairwise(steps))
     assert steps[-1] < num_steps
 
 

@@ -150,7 +150,7 @@ def test_resumed_equals_uninterrupted(mels: Path, vocabulary: Vocabulary, tmp_pa
 def test_it_learns_its_recordings_and_says_when_each_word_was_over(
     mels: Path, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    ear = train(tmp_path / "run", mels, vocabulary, 500, rate=1e-2)
+    ear = train(tmp_path / "run", mels, vocabulary, 700, rate=4e-3)
     batches = Utterances([Shards(mels)], vocabulary, 2, seed=0)
     assert measure_ear(ear, batches.take_clean(2)) == 0.0
     assert measure_ear(Ear(make_tiny()), batches.take_clean(2)) > 0.5
