@@ -196,3 +196,15 @@ def test_levels_add_to_the_loss_only_where_the_book_has_them(model: OmniForConve
     assert {name: float(value) for name, value in report.items()} == {
         name: float(value) for name, value in same.items()
     }
+
+
+def test_a_transcript_that_begins_as_an_ears_reads_its_words_off_the_stem(model: OmniForConversation) -> None:
+    changed = OmniForConversation(model.config)
+    rows, heard = torch.randn(changed.config.num_text_ids, 32), torch.randn(7, 32)
+    changed.write_as(rows)
+    with torch.no_grad():
+        torch.testing.assert_close(changed.clock_logits(heard).heard, heard @ rows.T, atol=1e-4, rtol=1e-4)
+        # the word read last, in the same stream, does not call for itself
+        again = changed.clock_logits(changed.heard_table.weight).heard.diagonal()
+        called = (rows @ rows.T).diagonal()
+    assert float(again.abs().mean()) < 0.3 * float(called.mean())

@@ -37,7 +37,7 @@ class OmniConfig(LlamaConfig):
     stem_widths: list[int] = field(default_factory=lambda: [192, 256, 320])
     stem_blocks: list[int] = field(default_factory=lambda: [2, 3, 3])
     eye_width: int = 128
-    transcript_delay_steps: int = 4
+    transcript_delay_steps: int = 2
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs):  # type: ignore[override]

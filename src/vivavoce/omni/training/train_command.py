@@ -154,6 +154,7 @@ def _train(
     model = load_trunk(Path(config.start_from), shape) if config.start_from else OmniForConversation(shape)
     if hearing is not None and not config.keep_stem:
         model.stem.load_state_dict(hearing.stem.state_dict())
+        model.write_as(hearing.out.weight)
     if eye is not None:
         model.eye.load_state_dict(load_namer(eye, shape).eye.state_dict())
     torch.nn.Module.to(model, place.device)
