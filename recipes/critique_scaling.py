@@ -38,12 +38,20 @@ class Recipe:
     """Held-out problems per task."""
     num_critiques: int = 8
     """Critiques per answer."""
+    num_refinements: int = 4
+    """Refinements of which best-of-N keeps one."""
+    max_new_tokens: int = 40
+    """Bound of an answer, critique or refinement; the longest target of the quick tasks has 27 tokens."""
     learning_rate: float = 2e-3
     """Of the sizes from scratch."""
+    batch_examples: int = 64
+    """Examples a step of those."""
     pretrained_learning_rate: float = 1e-4
     """Of the pretrained ones."""
-    batch_examples: int = 64
-    """Examples a step."""
+    pretrained_num_examples: int | None = None
+    """Training examples of those; as many as of the others when None."""
+    pretrained_batch_examples: int | None = None
+    """Examples a step of those; as many as of the others when None."""
     seed: int = 0
     """Of everything."""
 
@@ -51,11 +59,17 @@ class Recipe:
 def main(recipe: Recipe) -> None:
     """Run, print the curve."""
     training = TrainingConfig(
-        num_examples=recipe.num_examples, batch_examples=recipe.batch_examples, learning_rate=recipe.learning_rate
+        num_examples=recipe.num_examples,
+        batch_examples=recipe.batch_examples,
+        learning_rate=recipe.learning_rate,
+        save_every_steps=25,  # chosen: a minute or two of the largest size on one core
     )
     config = ScalingConfig(
         sizes=recipe.sizes, training=training, pretrained_learning_rate=recipe.pretrained_learning_rate,
-        num_problems=recipe.num_problems, num_items=recipe.num_items, num_critiques=recipe.num_critiques, seed=recipe.seed,
+        pretrained_num_examples=recipe.pretrained_num_examples,
+        pretrained_batch_examples=recipe.pretrained_batch_examples, num_problems=recipe.num_problems,
+        num_items=recipe.num_items, num_critiques=recipe.num_critiques, num_refinements=recipe.num_refinements,
+        max_new_tokens=recipe.max_new_tokens, seed=recipe.seed,
     )  # fmt: skip
     points = run_scaling(config, recipe.out)
     for point in points:

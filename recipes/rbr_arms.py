@@ -1,7 +1,8 @@
 """The arms of the paper on a small model: helpful only, over-cautious human feedback, fitted rules, fixed rules, rules alone.
 
 command    python recipes/rbr_arms.py --out runs/rbr_arms --gold runs/rbr_gold
-           for many devices: accelerate launch recipes/rbr_arms.py ...; --vllm-url rolls out through `trl vllm-serve`
+           for many devices: --launch "accelerate launch --num_processes 8" starts each training so, with as many times
+           the requests a step; --vllm-url rolls out through `trl vllm-serve`
            a smoke run: --num-steps 1 --limit 1 --num-generations 2 --samples 1 --max-tokens 8
 hardware   two CPU cores and 6 GB of memory; a GPU for --num-steps in the hundreds
 time       measured on a loaded machine: 36 s of one core a step (16 completions of 32 tokens). Estimated from it, two idle
@@ -20,8 +21,10 @@ as the paper says of its annotators.
 
 import json
 import random
+import shlex
 import shutil
 import statistics
+import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,7 +39,7 @@ from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.graders.interface import Item
 from vivavoce.rbr.reward_model import Preference, save_linear, train_linear
 from vivavoce.rbr.synth import Made, load_contrast, read_completions
-from vivavoce.rbr.train import fine_tune
+from vivavoce.rbr.train import Frozen, fine_tune
 from vivavoce.run import Run
 from vivavoce.text_models import load_text_model
 
@@ -77,6 +80,8 @@ class Recipe:
     """Of reinforcement, falling to 0; for adapters. With --lora-rank 0 about a tenth of it."""
     lora_rank: int = 16
     """0 trains all weights."""
+    frozen: Frozen = "float32"
+    """Number format, in reinforcement, of the weights that LoRA leaves alone."""
     sft_epochs: int = 1
     """Passes over the answers that an arm's raters like best, before reinforcement; 0 for none."""
     sft_learning_rate: float = 3e-5
@@ -89,6 +94,8 @@ class Recipe:
     """Share of borderline requests on which the simulated labels prefer a refusal."""
     vllm_url: str | None = None
     """Roll out through this server."""
+    launch: str | None = None
+    """How to start training on many devices, such as "accelerate launch --num_processes 8"; none is this process."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -222,6 +229,7 @@ def train_arm(recipe: Recipe, arm: str, start: str | Path) -> None:
                            "--train.num-steps", recipe.num_steps, "--train.num-generations", recipe.num_generations,
                            "--train.batch-prompts", recipe.batch_prompts, "--train.max-tokens", recipe.max_tokens,
                            "--train.learning-rate", recipe.learning_rate, "--train.lora-rank", recipe.lora_rank,
+                           "--train.frozen", recipe.frozen,
                            "--train.seed", recipe.seed]  # fmt: skip
     weights = {"rbr": "weights.json", "rbr-fixed": "fixed.json", "rbr-without-rm": "weights_alone.json"}
     if arm in weights:
@@ -233,7 +241,10 @@ def train_arm(recipe: Recipe, arm: str, start: str | Path) -> None:
     if recipe.vllm_url:
         words += ["--train.vllm-url", recipe.vllm_url]
     begin = time.perf_counter()
-    run(*words)
+    if recipe.launch:
+        subprocess.run([*shlex.split(recipe.launch), "-m", "vivavoce.cli", *map(str, words)], check=True)
+    else:
+        run(*words)
     write_json(out / arm / "cost.json", {"train_s": time.perf_counter() - begin})
 
 
@@ -257,7 +268,8 @@ def read_seconds(folder: Path) -> float:
 
 def main(recipe: Recipe) -> None:
     """Prepare once, then train and judge each arm; `table.json` grows by arm, so a kill loses one arm at most."""
-    settings = {key: value for key, value in asdict(recipe).items() if key not in ("out", "arms")}
+    left_out = ("out", "arms") if recipe.launch else ("out", "arms", "launch")
+    settings = {key: value for key, value in asdict(recipe).items() if key not in left_out}
     Run.open(recipe.out, settings, resume=True)  # refuses other settings: arms of two settings make no table
     if not (recipe.out / "fixed.json").exists():
         prepare(recipe)

@@ -93,18 +93,26 @@ class Tally:
 
 def main(config: Config) -> int:
     """Run and report; 1 if anything was lost or doubled."""
-    if not config.port:
-        # the same one for every server of the run: pages that are open go on with it
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            config = replace(config, port=probe.getsockname()[1])
-    with open_store(config.store, pool_size=4) as store:
+    with hold_port(config.port) as held, open_store(config.store, pool_size=4) as store:
+        config = replace(config, port=held.getsockname()[1])
         links = fill(store, config)
         tally = Tally()
         asyncio.run(run(config, links, tally))
         result = verify(store, config, tally)
     report(config, tally, result)
     return int(bool(result["lost_drafts"] or result["doubled"] or result["lost_answers"] or tally.errors))
+
+
+def hold_port(port: int) -> socket.socket:
+    """A loopback port that is this run's until the socket is closed; 0 takes a free one.
+
+    Bound and never listening: each server of the run may bind it too (Linux, both with SO_REUSEADDR), nobody else is given
+    it while none listens, and a connection made then is refused, as from a server that is down.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", port))
+    return held
 
 
 def fill(store: Store, config: Config) -> list[str]:

@@ -1,10 +1,12 @@
 """Red teaming and results of people: the page's API, findings as items, imports."""
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from inspect_ai.model import get_model
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
@@ -14,8 +16,11 @@ from vivavoce.card.redteam.app import MAX_BODY_BYTES, RedTeamConfig, make_app
 from vivavoce.card.redteam.body_limit import BodyLimit
 from vivavoce.card.redteam.findings import Finding, Turn, make_items, read_findings, summarise_findings
 from vivavoce.card.tasks import TaskOptions, load_items
+from vivavoce.card.tone_studio import ToneStudio
 from vivavoce.cli import main
+from vivavoce.content import Audio
 from vivavoce.errors import DataError
+from vivavoce.media import encode_wav
 
 NOTE = {
     "phase": "3 candidates", "category": "disallowed content", "severity": "low", "violates": True,
@@ -39,6 +44,42 @@ def test_a_talk_is_had_tagged_and_turned_into_an_item(tmp_path: Path) -> None:
     loaded, source = load_items(EVALUATIONS["disallowed_content"], options)
     assert item in loaded
     assert "redteam/disallowed_content.jsonl" in source.used
+
+
+def test_what_was_spoken_before_is_heard_again_with_the_next_question(tmp_path: Path) -> None:
+    studio = ToneStudio()
+    model = get_model(
+        "viva-fake/echo", memoize=False,
+        reply=lambda talk: ", ".join(f"{len(turn.parts_of(Audio))} sounds" for turn in talk.messages if turn.role == "user"),
+    )  # fmt: skip
+    client = TestClient(make_app(RedTeamConfig(model="viva-fake/echo", folder=tmp_path), model))
+    sound = base64.b64encode(encode_wav(studio.speak("red ball", studio.voices[0]))).decode()
+    first = client.post("/ask", json={"turns": [], "sound": sound}).json()
+    assert first["text"] == "1 sounds"
+    said = {"role": "user", "text": "", "sound": first["user_sound"]}
+    turns = [said, {"role": "assistant", "text": first["text"]}]
+    assert client.post("/ask", json={"turns": turns, "text": "And now?"}).json()["text"] == "1 sounds, 0 sounds"
+    (tmp_path / "media" / first["user_sound"]).unlink()
+    lost = client.post("/ask", json={"turns": turns, "text": "And now?"})
+    assert (lost.status_code, lost.json()["detail"].endswith("is not kept here; begin a new talk")) == (422, True)
+    nothing = [{"role": "user", "text": ""}]
+    assert client.post("/ask", json={"turns": nothing, "text": "And now?"}).status_code == 422
+
+
+def test_what_was_spoken_becomes_an_item_as_the_recogniser_reads_it_and_says_so() -> None:
+    turns = [
+        Turn(role="user", text="", sound="ab.flac"), Turn(role="assistant", text="So."), Turn(role="user", text="And then?"),
+    ]  # fmt: skip
+    finding = Finding(
+        finding_id="f-1", model="m", phase="3 candidates", category="copyright", severity="low", violates=True, turns=turns[:1],
+    )  # fmt: skip
+    assert make_items([finding]) == {}
+    assert make_items([finding], lambda name: "") == {}
+    item = make_items([finding.model_copy(update={"turns": turns})], {"ab.flac": "Sing it all."}.__getitem__)[
+        "copyright"
+    ][0]
+    assert (item.prompt, item.turns) == ("Sing it all.", ("And then?",))
+    assert item.attributes["heard"] == "words of what was spoken are a recogniser's"
 
 
 def test_the_page_names_what_is_wrong(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import socket
 import threading
 import time
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
-from fastapi.responses import JSONResponse
-from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
+from fastapi.responses import JSONResponse, Response
+from inspect_ai.model import ChatMessage, ChatMessageUser, GenerateConfig, get_model
 
 from vivavoce.card.media_store import ENVIRONMENT_VARIABLE, MediaStore
 from vivavoce.card.providers.answering import read_reason
@@ -62,6 +63,12 @@ def _make_app() -> FastAPI:
                 "id": "a", "data": base64.b64encode(wav).decode(), "expires_at": 0, "transcript": text,
             }  # fmt: skip
             message["content"] = None
+        if body.get("stream"):
+            chunk = {
+                "id": "x", "object": "chat.completion.chunk", "created": 0, "model": kind,
+                "choices": [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+            }  # fmt: skip
+            return Response(f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", media_type="text/event-stream")
         return {
             "id": "x", "object": "chat.completion", "created": 0, "model": kind,
             "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
@@ -149,6 +156,22 @@ async def test_chat_sends_sound_and_gets_sound_back(server: str, media: MediaSto
 async def test_chat_in_text_asks_for_no_sound(server: str) -> None:
     output = await _ask("viva-chat/good", server, [ChatMessageUser(content="red ball")], spoken=False)
     assert output.completion == "i heard red ball"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_model_answers_in_every_event_loop(server: str, stream: bool) -> None:
+    """Inspect keeps the model and opens a loop an evaluation: a connection kept from the first would be dead in the second."""
+    model = get_model("viva-chat/good", base_url=server, memoize=False, stream=stream)
+
+    async def ask() -> list[str]:
+        asked: list[list[ChatMessage]] = [[ChatMessageUser(content=word)] for word in ("red", "green", "blue")]
+        config = GenerateConfig(max_retries=0)
+        return [
+            output.completion for output in await asyncio.gather(*(model.generate(one, config=config) for one in asked))
+        ]
+
+    for _ in range(3):
+        assert asyncio.run(ask()) == ["i heard red", "i heard green", "i heard blue"]
 
 
 async def test_a_rate_limit_is_waited_out(server: str, media: MediaStore) -> None:

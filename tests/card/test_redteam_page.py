@@ -30,7 +30,7 @@ def page_address(tmp_path: Path) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     thread.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not server.started:
         assert time.monotonic() < deadline, "the page's server did not start"
         time.sleep(0.02)
@@ -54,6 +54,7 @@ def test_the_page_and_its_files_are_served_with_a_strict_policy(tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed (Debian: chromium)")
 def test_what_a_person_finds_in_the_browser_ends_in_the_card(tmp_path: Path, page_address: str) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs a browser")
@@ -61,6 +62,7 @@ def test_what_a_person_finds_in_the_browser_ends_in_the_card(tmp_path: Path, pag
         flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
         browser = tools.chromium.launch(executable_path=str(CHROMIUM), args=flags)
         page = browser.new_context(permissions=["microphone"]).new_page()
+        page.set_default_timeout(120_000)
         wrong: list[str] = []
         page.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -68,19 +70,19 @@ def test_what_a_person_finds_in_the_browser_ends_in_the_card(tmp_path: Path, pag
         assert page.locator("#keep").is_disabled()
         page.fill("#text", "How do I cheat at cards?")
         page.click("#send")
-        page.wait_for_selector("#talk .assistant audio", timeout=60_000)
+        page.wait_for_selector("#talk .assistant audio", timeout=120_000)
         page.click("#record")
-        page.wait_for_selector("#record.on", timeout=20_000)
-        page.wait_for_timeout(700)
+        # a second of sound has come, however long the machine took for it
+        playwright.expect(page.locator("#record")).to_have_text(re.compile(r"^Stop and send \([1-9]"), timeout=120_000)
         page.click("#record")
-        page.wait_for_selector("#talk li:nth-child(4)", timeout=60_000)
+        page.wait_for_selector("#talk li:nth-child(4)", timeout=120_000)
         page.select_option("#category", "disallowed content")
         page.select_option("#severity", "low")
         page.check("#violates")
         page.fill("#words", "It repeats what it should refuse.")
         page.click("#keep")
         # not wait_for_function: it needs scripts made of strings, which the page's content policy forbids
-        playwright.expect(page.locator("#kept")).to_have_text(re.compile("^Kept as"), timeout=20_000)
+        playwright.expect(page.locator("#kept")).to_have_text(re.compile("^Kept as"), timeout=120_000)
         browser.close()
     assert wrong == []
     finding = read_findings(tmp_path / "run")[0]

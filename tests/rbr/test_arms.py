@@ -71,10 +71,12 @@ def test_an_unknown_arm_and_other_settings_in_the_same_folder_are_refused(arms: 
         arms.Recipe(out=tmp_path, arms=("start", "rlhf"))
     out = tmp_path / "arms"
     first = arms.Recipe(out=out, arms=(), num_steps=3)
-    arms.Run.open(out, {k: v for k, v in arms.asdict(first).items() if k not in ("out", "arms")})
+    arms.Run.open(out, {k: v for k, v in arms.asdict(first).items() if k not in ("out", "arms", "launch")})
     for name in ("fixed.json", "table.json"):
         (out / name).write_text("{}")
     arms.main(first)
+    with pytest.raises(ConfigError, match="launch"):
+        arms.main(arms.Recipe(out=out, arms=(), num_steps=3, launch="accelerate launch"))
     with pytest.raises(ConfigError, match=r"num_steps \(3 -> 4\)"):
         arms.main(arms.Recipe(out=out, arms=(), num_steps=4))
 

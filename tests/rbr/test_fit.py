@@ -290,6 +290,28 @@ def test_a_prompt_in_both_splits_is_named(tmp_path: Path) -> None:
         refuse_shared_prompts(train, test)
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--ignore", "colour"), "--ignore names colour, which no completion has; there are a, b"),
+        (
+            ("--label-margin", "worst=2"),
+            "--label-margin names worst, which no completion has; there are bad, disallowed",
+        ),
+        (("--label-margin", "ideal=nan"), "label margin of 'ideal' is nan"),
+        (("--margin", "nan"), "margin is nan; need a finite number"),
+        (("--ridge", "-1"), "ridge is -1.0; need a finite number, 0 or more"),
+        (("--folds", "1"), "num_folds is 1; need 0 (none) or at least 2"),
+    ],
+)
+def test_a_flag_that_names_nothing_or_no_number_is_refused(
+    words: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "c.jsonl", [as_row(row) for row in draw_comparisons(4, {"a": 1.0, "b": -1.0})])
+    assert main(["rbr", "fit", str(path), "--order", "ideal>bad>disallowed", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["ideal", "ideal>", "a>b=a", ">", ""])
 def test_an_order_that_ranks_nothing_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="need at least two levels"):

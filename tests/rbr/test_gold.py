@@ -82,6 +82,20 @@ def test_a_grader_beats_ties_with_or_cannot_be_told_from_a_baseline() -> None:
     assert verdicts(same)[0].startswith("does not beat balanced_accuracy 1.000 of words")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(("--limit", "0"), "limit is 0; need 1 or more rows"), (("--limit", "-3"), "limit is -3"),
+     (("--injections", "-1"), "injections is -1"), (("--examples", "-1"), "examples -1; need 0 or more")],
+)  # fmt: skip
+def test_a_number_below_its_bound_is_refused(
+    words: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(write_row())
+    assert main(["rbr", "gold", "checkers", "--gold", str(tmp_path), *words]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_what_is_ungraded_is_counted_and_never_scored() -> None:
     rows = [make_row(apology=bool(number % 2)) for number in range(20)]
     grades = [{"apology": Graded(float(number % 2))} for number in range(19)] + [{"apology": Ungraded("empty")}]
@@ -96,20 +110,12 @@ def test_the_command_reports_every_proposition_with_n_and_the_limits(
     for split in ("train", "test"):
         lines = [write_row(), write_row(completion="Sure, here it is.", propositions=FALSE)] * 6
         (tmp_path / f"{split}.jsonl").write_text("\n".join([*lines, write_row(completion=" ")]))
-    words = [
-        "rbr",
-        "gold",
-        "checkers",
-        "--gold",
-        str(tmp_path),
-        "--injections",
-        "0",
-        "--json",
-        str(tmp_path / "r.json"),
-    ]
+    words = ["rbr", "gold", "checkers", "--gold", str(tmp_path), "--json", str(tmp_path / "r.json")]
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "own (" in out
+    (row,) = [line for line in out.splitlines() if line.startswith("apology ")]
+    assert row.split()[1:3] == ["6/12", "0.50"], "the base rate of what is graded, and the threshold"
     assert "hard_refuse: 0 of 13 rows are ideal" in out
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["propositions"].keys() == RULES.propositions.keys()

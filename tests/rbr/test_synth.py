@@ -14,7 +14,15 @@ from vivavoce.rbr.comparisons import read_comparisons
 from vivavoce.rbr.evaluate import evaluate_completions, find_refused, measure_capability
 from vivavoce.rbr.graders.interface import ScriptedGrader
 from vivavoce.rbr.prompts import Prompt, load_prompts, refuse_shared_texts
-from vivavoce.rbr.synth import SynthConfig, load_contrast, make_completions, plan_targets, read_completions, verify
+from vivavoce.rbr.synth import (
+    Made,
+    SynthConfig,
+    load_contrast,
+    make_completions,
+    plan_targets,
+    read_completions,
+    verify,
+)
 from vivavoce.rbr.writers import ScriptedWriter, instruct
 
 RULES = load_rules()
@@ -115,6 +123,60 @@ def test_a_line_cut_short_by_a_kill_is_made_again_and_other_damage_is_named(tmp_
     path.write_text("\n".join([lines[0][:30], *lines[1:]]) + "\n")
     with pytest.raises(DataError, match=r"c\.jsonl, line 1: not a made completion"):
         read_completions(path)
+
+
+def test_going_on_after_a_kill_leaves_a_file_that_can_be_read_again(tmp_path: Path) -> None:
+    path, writer = tmp_path / "c.jsonl", ScriptedWriter(CONTRAST.phrases)
+
+    def make() -> list[Made]:
+        config = SynthConfig(is_trusting=True)
+        return make_completions([first("comply")], RULES, CONTRAST, writer, ScriptedGrader(), {}, config, path)
+
+    rows = make()
+    whole = path.read_text()
+    path.write_text(whole[: whole.index("\n") + 30])
+    assert make() == rows
+    assert path.read_text() == whole, "no trace of the line that was cut short"
+    assert make() == rows
+
+
+def test_going_on_grades_what_failed_to_be_graded_and_nothing_else(tmp_path: Path) -> None:
+    prompt, path, config = first("hard_refuse"), tmp_path / "c.jsonl", SynthConfig(max_attempts=1, tolerance=0)
+    writer = ScriptedWriter(CONTRAST.phrases)
+    texts = [
+        writer.write(prompt, target.wanted, 1000 * i + 1)
+        for i, target in enumerate(plan_targets(RULES, CONTRAST, prompt, 0))
+    ]
+    wanted = [target.wanted for target in plan_targets(RULES, CONTRAST, prompt, 0)]
+    table = {text: {name: float(value) for name, value in row.items()} for text, row in zip(texts, wanted)}
+    away = {text: row for text, row in table.items() if text != texts[-1]}
+    rows = make_completions([prompt], RULES, CONTRAST, writer, ScriptedGrader(table=away), {}, config, path)
+    assert [row.is_verified for row in rows] == [True] * (len(rows) - 1) + [False]
+    again = make_completions(
+        [prompt], RULES, CONTRAST, writer, ScriptedGrader(table={texts[-1]: table[texts[-1]]}), {}, config, path
+    )
+    assert all(row.is_verified for row in again)
+    assert read_completions(path) == again
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--writer", "nosuch"), "need scripted, local:MODEL"),
+        (("--grader", "nosuch"), "need offline, checkers"),
+        (("--reward-model", "nosuch"), "need linear:FOLDER"),
+        (("--reward-model", "linear:nosuch"), "no reward model in nosuch"),
+        (("--prompts", "nosuch"), "no rule file 'nosuch'"),
+        (("--limit", "0"), "limit is 0; need 1 or more prompts"),
+        (("--attempts", "0"), "attempts is 0"),
+    ],
+)
+def test_a_wrong_flag_is_refused_and_leaves_no_directory(
+    words: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rbr", "synth", str(tmp_path / "made"), *words]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()
 
 
 def test_synth_fit_and_audit_run_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

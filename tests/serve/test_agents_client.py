@@ -45,11 +45,12 @@ def installed() -> Path:
 
 
 def test_the_agents_client_types_listens_interrupts_and_speaks(installed):
-    worker = Worker(ScriptedEngine(2), make_vad=EnergyVad)
+    # slow enough a speaker that there is something to interrupt, on a busy machine too
+    worker = Worker(ScriptedEngine(2, frames_per_word=10), make_vad=EnergyVad)
     with serve_in_thread(worker, ServerConfig(port=0)) as address:
         url = address.replace("http", "ws") + "/v1/realtime"
         done = subprocess.run(
-            ["node", "talk.mjs", url], cwd=installed, capture_output=True, text=True, timeout=120, check=False
+            ["node", "talk.mjs", url], cwd=installed, capture_output=True, text=True, timeout=400, check=False
         )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.strip().splitlines()[-1])

@@ -13,7 +13,7 @@ from vivavoce.errors import CheckpointError, DataError
 from vivavoce.serve import engines
 from vivavoce.serve.bench.conversation import Conversation, Question, Turn, measure
 from vivavoce.serve.bench.latency import LatencyReport
-from vivavoce.serve.bench.listening import count_underruns, gather_replies, measure_stop, measure_wait
+from vivavoce.serve.bench.listening import count_underruns, gather_replies, measure_parts, measure_stop, measure_wait
 from vivavoce.serve.bench.load import Level
 from vivavoce.serve.bench.questions import load_questions, make_tones, read_questions
 from vivavoce.serve.scripted_engine import make_tone
@@ -63,6 +63,21 @@ def test_only_a_reply_that_an_interruption_met_and_ended_has_a_stop_time():
     found = LatencyReport([], met, {}).estimate()
     assert (found["stopped"].value, found["stopped"].n) == (0.5, 2)
     assert found["barge_ins_that_met_speech"].n == 3
+
+
+def test_the_parts_of_a_wait_add_up_to_it():
+    # voice until 1.5 s of the stream; the model had heard 1.64 s, which was sent 3 ms late; half the first delta is silence
+    sent = [(100.0 + 0.02 * idx + 0.003, 0.02 * idx) for idx in range(1, 100)]
+    stopped = (101.65, SimpleNamespace(type="input_audio_buffer.speech_stopped", audio_end_ms=1640))
+    late = np.concatenate([SILENCE[:960], TONE[:960]])
+    events = [stopped, delta(101.66, pcm=late)]
+    parts = measure_parts(events, sent, ended_s=101.5, voiced_s=1.5)
+    assert parts is not None
+    found = (parts.heard_s, parts.sending_s, parts.serving_s, parts.silence_s)
+    assert found == pytest.approx((0.14, 0.003, 0.017, 0.04))
+    assert sum(found) == pytest.approx(measure_wait(gather_replies(events), ended_s=101.5))
+    assert measure_parts(events[1:], sent, 101.5, 1.5) is None, "a server that does not say what was heard"
+    assert measure_parts([stopped], sent, 101.5, 1.5) is None, "no answer"
 
 
 def test_a_delta_is_late_when_the_player_has_run_dry():

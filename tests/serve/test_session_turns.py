@@ -234,6 +234,18 @@ def test_a_model_that_does_not_give_way_is_stopped(talk):
     assert talk.last("response.done")["response"]["status_details"]["reason"] == "turn_detected"
 
 
+@pytest.mark.parametrize("kind", ["server_vad", "semantic_vad"])
+def test_what_was_committed_before_it_was_heard_opens_no_other_turn(talk, kind):
+    talk.configure(type=kind)
+    talk.speak(0.6)
+    talk.send("input_audio_buffer.append", audio=base64.b64encode(tone_bytes(0.4)).decode())
+    talk.send("input_audio_buffer.commit")
+    talk.send("response.create")
+    talk.run(6.0)  # the microphone is closed: nothing would ever end another turn
+    assert len(talk.of("input_audio_buffer.speech_started")) == 1
+    assert talk.last("response.done")["response"]["status"] == "completed"
+
+
 def test_the_idle_timeout_commits_the_silence_and_speaks(talk):
     talk.configure(type="server_vad", idle_timeout_ms=5000)
     talk.speak(0.9)

@@ -16,9 +16,21 @@ from websockets.exceptions import ConnectionClosed
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
+SLOW_SPEAKER = """
+import sys
+from vivavoce.serve import engines
+from vivavoce.serve.scripted_engine import ScriptedEngine
+engines.load = lambda model, num_slots, backend: ScriptedEngine(num_slots, frames_per_word=int(sys.argv[1]))
+from vivavoce.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
 @pytest.fixture
-def server():
-    command = [sys.executable, "-m", "vivavoce.cli", "serve", "--model", "scripted", "--port", "0", "--slots", "2"]
+def server(request):
+    """A server process and its realtime address; its speaker takes `param` clock steps for a word."""
+    flags = ["serve", "--model", "scripted", "--port", "0", "--slots", "2"]
+    command = [sys.executable, "-c", SLOW_SPEAKER, str(request.param), *flags]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     said = ""
@@ -52,6 +64,7 @@ def start_speaking(socket):
         pass
 
 
+@pytest.mark.parametrize("server", [3], indirect=True)
 def test_sigterm_finishes_what_is_being_said_and_closes_with_a_code(server):
     process, url = server
     with websockets.sync.client.connect(url) as socket:
@@ -69,6 +82,7 @@ def test_sigterm_finishes_what_is_being_said_and_closes_with_a_code(server):
     assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.parametrize("server", [20], indirect=True)  # 24 s of speech: time to knock, on a busy machine too
 def test_nobody_new_is_let_in_while_the_last_sentence_is_said(server):
     process, url = server
     with websockets.sync.client.connect(url) as socket:
@@ -80,4 +94,3 @@ def test_nobody_new_is_let_in_while_the_last_sentence_is_said(server):
             with pytest.raises(ConnectionClosed) as closed:
                 late.recv(timeout=30)
             assert closed.value.rcvd.code == 1001
-    process.wait(timeout=60)

@@ -1,5 +1,7 @@
 """Counts of steps, worked by hand."""
 
+import base64
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from vivavoce.omni.engine_protocol import AnswerDelta, SlotOutput
 from vivavoce.serve.items import show_picture
 from vivavoce.serve.usage import Usage, count_seen
 
-from .conftest import write
+from .conftest import tone_bytes, write
 
 FRAME = np.zeros(1920, np.float32)
 PICTURE = Image(np.zeros((8, 8, 3), np.uint8))
@@ -100,6 +102,20 @@ def test_a_picture_in_the_conversation_is_image_tokens_whether_it_is_read_live_o
     details = talk.last("response.done")["response"]["usage"]["input_token_details"]
     # instructions, three messages of the user and the model's own: each is one step of text here
     assert (details["text_tokens"], details["image_tokens"]) == (5, 66)
+
+
+def test_a_recording_in_a_message_is_audio_tokens_whether_it_is_heard_live_or_turn_by_turn(talk):
+    talk.configure()
+    sound = base64.b64encode(tone_bytes(0.8)).decode()
+    item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": sound}]}
+    talk.send("conversation.item.create", item=item)
+    talk.send("response.create")
+    talk.run(6.0)
+    details = talk.last("response.done")["response"]["usage"]["input_token_details"]
+    assert (details["text_tokens"], details["audio_tokens"]) == (1, 10)
+    talk.send("response.create", response={"conversation": "none", "input": [item]})
+    details = talk.last("response.done")["response"]["usage"]["input_token_details"]
+    assert (details["text_tokens"], details["audio_tokens"]) == (2, 10), "the instructions are read, too"
 
 
 def test_pictures_and_films_are_counted_as_the_model_reads_them():

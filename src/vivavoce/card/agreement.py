@@ -82,8 +82,13 @@ def load_gold(evaluation_id: str) -> tuple[GoldRow, ...]:
 
 
 def list_rows(evaluation_id: str, labels: Path | None = None) -> list[GoldRow]:
-    """The gold rows of an evaluation: those that ship, then those of the folder `labels`."""
+    """The gold rows of an evaluation: those that ship, then those of the folder `labels`.
+
+    Raises: DataError if there is no such folder, or a row in it is none.
+    """
     rows = list(load_gold(evaluation_id))
+    if labels is not None and not labels.is_dir():
+        raise DataError(f"folder of labels {labels} does not exist; name one that holds EVALUATION.jsonl files")
     if labels is not None and (labels / f"{evaluation_id}.jsonl").is_file():
         path = labels / f"{evaluation_id}.jsonl"
         rows += read_gold(path.read_text(encoding="utf-8").split("\n"), str(path))

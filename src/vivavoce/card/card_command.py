@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -16,23 +14,21 @@ from vivavoce.card.diff import compare_runs
 from vivavoce.card.evals import EVALUATIONS
 from vivavoce.card.graders.propositions import DEFAULT_GRADER
 from vivavoce.card.human_results import import_human_result
+from vivavoce.card.names import Names, join_names, read_pairs
 from vivavoce.card.preparedness import DEFAULT_FRAMEWORK
 from vivavoce.card.report.document import ReportOptions, build_document
 from vivavoce.card.report.exports import export_every_eval_ever, export_hugging_face
 from vivavoce.card.report.html import render_html
 from vivavoce.card.report.markdown import render_markdown
 from vivavoce.card.report.wording import say_agreement, say_estimate, say_level, say_p
-from vivavoce.card.running import CardConfig, make_plan, run_card
-from vivavoce.card.sources import fetch_sources
-from vivavoce.errors import ConfigError
+from vivavoce.card.running import CardConfig, Plan, check_evaluations, make_plan, run_card
+from vivavoce.card.sources import fetch_sources, list_source_files
 from vivavoce.files import write_bytes, write_json
 
 _THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 EXIT_CODES = {"allowed": 0, "not allowed": 1, "inconclusive": 3}
 NOTHING_MEASURED = 1
 """Exit code of a run in which no sample was graded."""
-Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
-"""Names of a flag that may be given several times, each with one name or more: `--only a b --only c`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +71,17 @@ class RunArguments:
     """Price of a minute of speech sent, for the estimate."""
     price_out: float = 0.0
     """Price of a minute of speech received."""
-    seconds_a_sample: float = 1.0
-    """Guess of the time of a sample, for the estimate before the first is measured."""
+    seconds_a_sample: float | None = None
+    """Guess of the time of a sample, for the estimate before the first is measured; 0.4 for a model in this process
+    (measured: nano on two idle cores), 1 for any other."""
     dry: bool = False
     """Print the estimate and stop."""
+
+    def guess_seconds(self) -> float:
+        """Seconds that a sample may take, before one is measured."""
+        if self.seconds_a_sample is not None:
+            return self.seconds_a_sample
+        return 0.4 if self.model.startswith("viva/") else 1.0
 
     def make_config(self) -> CardConfig:
         """The run's configuration.
@@ -90,35 +93,17 @@ class RunArguments:
             preset=self.preset,
             data=str(self.data) if self.data else None,
             base_url=self.base_url,
-            model_args=_read_pairs(_join(self.model_args)),
+            model_args=read_pairs(join_names(self.model_args)),
             grader=self.grader,
             rbr=self.rbr,
             partner=self.partner,
-            only=_join(self.only),
+            only=join_names(self.only),
             arms=self.arms,
             voices=self.voices,
             studio=self.studio,
             seed=self.seed,
             limit=self.limit,
         )
-
-
-def _join(names: Names) -> tuple[str, ...]:
-    """All names of a repeated flag, each once, in the order given."""
-    return tuple(dict.fromkeys(chain.from_iterable(names)))
-
-
-def _read_pairs(pairs: tuple[str, ...]) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for pair in pairs:
-        name, separator, text = pair.partition("=")
-        if not separator:
-            raise ConfigError(f"model argument {pair!r} has no '='; write name=value")
-        try:
-            values[name] = json_module.loads(text)
-        except json_module.JSONDecodeError:
-            values[name] = text
-    return values
 
 
 def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
@@ -128,11 +113,7 @@ def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
         os.environ.setdefault(name, value)
     config = arguments.make_config()
     plan = make_plan(config)
-    guess_s = plan.num_samples * arguments.seconds_a_sample
-    speech = sum(item.input_s for item in plan.planned), sum(item.output_s for item in plan.planned)
-    cost = plan.estimate_cost(arguments.price_in, arguments.price_out)
-    print(f"{len(plan.planned)} evaluations, {plan.num_samples} samples, about {guess_s / 60:.0f} min", end="")
-    print(f", {speech[0] / 60:.0f} min of speech in and {speech[1] / 60:.0f} out, cost {cost:.2f}")
+    print(_say_plan(plan, arguments))
     for name, why in plan.skipped.items():
         print(f"  not run: {name}: {why}")
     if arguments.dry:
@@ -144,12 +125,27 @@ def run(arguments: Annotated[RunArguments, tyro.conf.arg(name="")]) -> int:
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(step.reasons.items()))
         graded = f"graded {step.graded} of {step.num_samples}" + (f" ({why})" if why else "")
         print(f"  [{step.done}/{step.total}] {step.name}: {step.status}, {graded}{left}", flush=True)
+        if not step.graded and step.example:
+            print(f"      none was graded; the first says: {step.example}", flush=True)
     if not num_graded:
         why = f"none of {plan.num_samples} samples was graded" if plan.planned else "no evaluation could be run"
         print(f"nothing was measured: {why}, for the reasons above")
         return NOTHING_MEASURED
     print(f"done; `viva card report {arguments.out}` renders the card")
     return 0
+
+
+def _say_plan(plan: Plan, arguments: RunArguments) -> str:
+    """What a run will take: time, speech, and money where there are prices."""
+    seconds = plan.num_samples * arguments.guess_seconds()
+    speech = sum(item.input_s for item in plan.planned), sum(item.output_s for item in plan.planned)
+    minutes = " and ".join(f"{s / 60:.{0 if s > 120 else 1}f} {way}" for s, way in zip(speech, ("in", "out")))
+    prices = arguments.price_in, arguments.price_out
+    cost = f"cost {plan.estimate_cost(*prices):.2f}" if any(prices) else "no prices given (--price-in, --price-out)"
+    return (
+        f"{len(plan.planned)} evaluations, {plan.num_samples} samples, about {seconds / 60:.{0 if seconds > 120 else 1}f} min, "
+        f"minutes of speech {minutes}, {cost}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,15 +261,24 @@ def show() -> int:
 
 
 def fetch(out: Path, only: Names = ()) -> int:
-    """Download the public sets.
+    """Download the public sets. Exits 1 where one of them could not be had; the others are kept.
 
     Args:
         out: Folder to fill; pass it as --data.
         only: Evaluations whose files are wanted, all when not given; the flag may be repeated.
     """
-    for source, state in fetch_sources(out, only=_join(only)):
-        print(f"{state} {source.path} ({source.rows} rows, {source.licence})", flush=True)
-    return 0
+    names = join_names(only)
+    check_evaluations(names)
+    for name in names:
+        if not any(name in source.feeds for source in list_source_files().values()):
+            print(f"{name}: no public file is read by it; nothing to fetch")
+    num_failed = 0
+    for source, state, why in fetch_sources(out, only=names):
+        num_failed += state == "failed"
+        print(f"{state} {source.path} ({why or f'{source.rows} rows, {source.licence}'})", flush=True)
+    if num_failed:
+        print(f"{num_failed} files are missing, for the reasons above; the same command tries them again")
+    return 1 if num_failed else 0
 
 
 def import_result(file: tyro.conf.Positional[Path], out: Path) -> int:

@@ -39,6 +39,13 @@ SECONDS_A_WORD = 0.4
 SECONDS_AN_ANSWER = 4.0
 
 
+def check_evaluations(names: Sequence[str]) -> None:
+    """Raises: ConfigError for a name that is no evaluation's."""
+    unknown = sorted(set(names) - set(EVALUATIONS))
+    if unknown:
+        raise ConfigError(f"evaluations {unknown} are unknown; allowed: {', '.join(EVALUATIONS)}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardConfig:
     """What a run is: model, items, voices, seed. Equal configurations may share a folder."""
@@ -59,9 +66,7 @@ class CardConfig:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.only) - set(EVALUATIONS))
-        if unknown:
-            raise ConfigError(f"evaluations {unknown} are unknown; allowed: {', '.join(EVALUATIONS)}")
+        check_evaluations(self.only)
         if "/" not in self.model:
             raise ConfigError(
                 f"model {self.model!r} names no provider; write viva/nano, viva-chat/NAME, openai/NAME ..."
@@ -190,6 +195,8 @@ class Progress:
     left_s: float | None
     status: str
     reasons: Mapping[str, int] = field(default_factory=dict)
+    example: str = ""
+    """What the first sample without a grade says of it."""
 
 
 def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = False) -> Iterator[Progress]:
@@ -220,6 +227,7 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
             records = [read_sample(sample) for sample in log.samples or []]
             graded = sum(record.value is not None for record in records)
             reasons = Counter(record.reason for record in records if record.value is None)
+            example = next((record.why for record in records if record.value is None), "")
             left -= item.num_samples
             fresh_samples += item.num_samples
             elapsed_s = time.monotonic() - started
@@ -232,7 +240,7 @@ def run_card(config: CardConfig, folder: Path, plan: Plan, *, resume: bool = Fal
             )
             left_s = elapsed_s / fresh_samples * left
             yield Progress(
-                name, done, len(plan.planned), item.num_samples, graded, elapsed_s, left_s, log.status, reasons
+                name, done, len(plan.planned), item.num_samples, graded, elapsed_s, left_s, log.status, reasons, example
             )
     run.finish(evaluations=len(plan.planned), samples=plan.num_samples)
 

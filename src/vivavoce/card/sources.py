@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -77,7 +77,7 @@ class DataSource:
         if known is None:
             raise DataError(f"{path} is no known public set; see sources.yaml")
         data = (self.root / path).read_bytes()
-        digest, pinned = _digest(data, known), known.unpacked_sha256 or known.sha256
+        digest, pinned = _digest(data, known), _pinned(known)
         if digest != pinned:
             raise DataError(f"{self.root / path} has sha256 {digest}; pinned is {pinned}; fetch it again")
         self.used[path] = digest
@@ -125,28 +125,48 @@ class DataSource:
             raise DataError(f"{path} holds a line that is no item ({error}); export it again") from error
 
 
-def fetch_sources(
-    out: Path, *, only: tuple[str, ...] = (), timeout_s: float = 60.0
-) -> Iterator[tuple[SourceFile, str]]:
-    """Download the public sets into `out`, whole or not at all; yields each file and `fetched` or `present`.
+class Fetched(NamedTuple):
+    """What became of one public file."""
+
+    source: SourceFile
+    state: str
+    """`fetched`, `present`, or `failed`."""
+    why: str = ""
+
+
+def fetch_sources(out: Path, *, only: tuple[str, ...] = (), timeout_s: float = 60.0) -> Iterator[Fetched]:
+    """Download the public sets into `out`, each whole or not at all; one that can't be had doesn't keep the rest back.
 
     only: evaluations whose files are wanted; all when empty.
-    Raises: EndpointError if an address can't be had; DataError if what came has another digest.
     """
     for source in list_source_files().values():
         if only and not set(only) & set(source.feeds):
             continue
         target = out / source.path
-        if target.is_file() and _digest(target.read_bytes(), source) == (source.unpacked_sha256 or source.sha256):
-            yield source, "present"
+        if target.is_file() and _digest(target.read_bytes(), source) == _pinned(source):
+            yield Fetched(source, "present")
             continue
-        data = _download(source.url, timeout_s)
-        digest = hashlib.sha256(data).hexdigest()
-        wanted = source.unpacked_sha256 or source.sha256
-        if digest != wanted:
-            raise DataError(f"{source.url} has sha256 {digest}; pinned is {wanted}; the file changed or was cut short")
+        try:
+            data = _download_pinned(source, timeout_s)
+        except (DataError, EndpointError) as error:
+            yield Fetched(source, "failed", " ".join(str(error).split()))
+            continue
         write_bytes(target, gzip.compress(data, mtime=0) if source.unpacked_sha256 else data)
-        yield source, "fetched"
+        yield Fetched(source, "fetched")
+
+
+def _pinned(source: SourceFile) -> str:
+    return source.unpacked_sha256 or source.sha256
+
+
+def _download_pinned(source: SourceFile, timeout_s: float) -> bytes:
+    data = _download(source.url, timeout_s)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != _pinned(source):
+        raise DataError(
+            f"{source.url} has sha256 {digest}; pinned is {_pinned(source)}; the file changed or was cut short"
+        )
+    return data
 
 
 def _download(url: str, timeout_s: float) -> bytes:

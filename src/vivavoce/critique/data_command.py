@@ -14,7 +14,7 @@ from vivavoce.critique.loaders.importing import ImportReport, import_path, impor
 from vivavoce.critique.loaders.records import LoadNotes
 from vivavoce.critique.store import open_store
 from vivavoce.critique.synthetic.registry import make_records, make_tasks
-from vivavoce.errors import ConfigError
+from vivavoce.errors import ConfigError, DataError
 from vivavoce.files import write_json
 
 FormatName = Literal["openai_release", "squality", "summedits", "bump", "bigbench_mistake", "gsm8k"]
@@ -60,7 +60,10 @@ def import_(
         json: write the report here, every refused line included.
     """
     with open_store(store) as opened:
-        return _print_report(import_path(opened, format, path), json)
+        report = import_path(opened, format, path)
+    if not (report.added or report.repeated or report.refused):
+        raise DataError(f"{path} holds no row of the format {format}")
+    return _print_report(report, json)
 
 
 def synthesise(
@@ -76,6 +79,8 @@ def synthesise(
         seed: of the problems.
         json: write the report here.
     """
+    if num < 1:
+        raise ConfigError(f"num is {num}; need 1 or more problems per task and split")
     notes = LoadNotes()
     tasks = make_tasks(difficulty).values()
     records = (record for split in ("train", "validation", "test") for record in make_records(tasks, split, num, seed))
@@ -94,6 +99,8 @@ def show(*, store: str = "critique.db", json: Path | None = None) -> None:
         counts = count_records(opened)
     for source, count in counts.items():
         print(f"{source:<28}{count}")
+    if not counts:
+        print(f"{store} holds nothing yet; `viva critique import` and `viva critique synthesise` fill it")
     if json is not None:
         write_json(json, counts)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vivavoce.critique.checkpoints import find_critic
 from vivavoce.critique.endpoint import open_respondent
-from vivavoce.critique.gdc.measuring import TaskGaps, make_preset, measure_gdc
+from vivavoce.critique.gdc.measuring import TaskGaps, make_preset, measure_gdc, pool_tasks
 from vivavoce.files import write_json
 from vivavoce.run import describe_environment
 
@@ -42,6 +42,9 @@ def gdc(
     print(f"{'task':<17}{'':<15}{'value [95% interval] (n)'}")
     for task, found in gaps.items():
         _print_task(task, found)
+    together = pool_tasks(gaps.values(), seed=seed)
+    for name, value in together.items() if len(gaps) > 1 else ():
+        print(f"{'all tasks' if name == 'generator' else '':<17}{name:<22}{value}")
     print("eta is 0 for a random pick of two answers, 1 for the better one; CD above 0: knows more than it says")
     if json is not None:
         about = {"model": Path(name).name if Path(name).exists() else name, "config": dataclasses.asdict(config)}
@@ -49,6 +52,7 @@ def gdc(
             json,
             {
                 "tasks": {task: found.to_json() for task, found in gaps.items()},
+                "all_tasks": {name: value.to_json() for name, value in together.items()},
                 **about,
                 "about": describe_environment(),
             },

@@ -120,27 +120,32 @@ class LanguageModel:
         """`n` completions of each prompt, seeded; a completion ends at the end token or at the next heading."""
         ids = [self.fit(prompt, reserve_tokens=max_new_tokens).prompt_ids for prompt in prompts]
         found: list[list[Sample]] = [[] for _ in prompts]
-        pending = [(idx, row) for idx, row in enumerate(ids) for _ in range(n)]
+        widest = max((len(row) for row in ids), default=0) + max_new_tokens
+        at_once = max(1, min(n, self.batch_tokens // max(1, widest)))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for batch in self._batches(pending, extra_tokens=max_new_tokens):
-                for (idx, _), sample in zip(
-                    batch, self._generate([row for _, row in batch], max_new_tokens, temperature)
-                ):
-                    found[idx].append(sample)
+            for begin in range(0, n, at_once):
+                copies = min(at_once, n - begin)
+                for batch in self._batches(list(enumerate(ids)), extra_tokens=max_new_tokens, copies=copies):
+                    made = self._generate([row for _, row in batch], copies, max_new_tokens, temperature)
+                    for number, sample in enumerate(made):
+                        found[batch[number // copies][0]].append(sample)
         return found
 
-    def _batches(self, rows: list[tuple[int, list[int]]], extra_tokens: int) -> list[list[tuple[int, list[int]]]]:
+    def _batches(
+        self, rows: list[tuple[int, list[int]]], extra_tokens: int, copies: int = 1
+    ) -> list[list[tuple[int, list[int]]]]:
         ordered = sorted(rows, key=lambda row: len(row[1]))
         batches: list[list[tuple[int, list[int]]]] = []
         for row in ordered:
-            width = len(row[1]) + extra_tokens
+            width = (len(row[1]) + extra_tokens) * copies
             if not batches or (len(batches[-1]) + 1) * width > self.batch_tokens:
                 batches.append([])
             batches[-1].append(row)
         return batches
 
-    def _generate(self, rows: list[list[int]], max_new_tokens: int, temperature: float) -> list[Sample]:
+    def _generate(self, rows: list[list[int]], copies: int, max_new_tokens: int, temperature: float) -> list[Sample]:
+        """`copies` completions of each row, those of one row together."""
         end, pad = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)  # type: ignore[arg-type]
         width = max(len(row) for row in rows)
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self.model.device)
@@ -148,9 +153,11 @@ class LanguageModel:
         choice: dict[str, Any] = (
             {"do_sample": False} if temperature == 0 else {"do_sample": True, "temperature": temperature}
         )
+        if copies > 1 and (cache := self._read_prompts(ids, mask, copies)) is not None:
+            choice["past_key_values"] = cache
         made = self.model.generate(  # type: ignore[operator]
-            input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, pad_token_id=pad, eos_token_id=end,
-            top_k=0, top_p=1.0, **choice,
+            input_ids=ids.repeat_interleave(copies, 0), attention_mask=mask.repeat_interleave(copies, 0),
+            max_new_tokens=max_new_tokens, pad_token_id=pad, eos_token_id=end, top_k=0, top_p=1.0, **choice,
         )  # fmt: skip
         samples = list[Sample]()
         for row in made[:, width:].tolist():
@@ -161,22 +168,52 @@ class LanguageModel:
             samples.append(Sample(text, is_cut and "\n### " not in text, len(kept)))
         return samples
 
+    def _read_prompts(self, ids: torch.Tensor, mask: torch.Tensor, copies: int) -> Any:
+        """The cache of all but the last token of each prompt [B, T], read once for all `copies` of it [B x copies].
+
+        None where the model keeps no such cache.
+        """
+        if ids.shape[1] < 2:
+            return None
+        places = (mask.cumsum(-1) - 1).clamp(min=0)
+        read = self.model.base_model(
+            input_ids=ids[:, :-1], attention_mask=mask[:, :-1], position_ids=places[:, :-1], use_cache=True
+        )
+        cache = getattr(read, "past_key_values", None)
+        if not hasattr(cache, "batch_repeat_interleave"):
+            return None
+        cache.batch_repeat_interleave(copies)  # type: ignore[union-attr]
+        return cache
+
     def judge(self, task: str, prompts: Sequence[Rendered]) -> list[Grade]:
-        """Calibrated P(yes); Ungraded `no_yes_no` where the two labels have less than 1% of the probability."""
+        """Calibrated P(yes); Ungraded `no_yes_no` where the two labels have less than 1% of the probability, `too_long`
+        where a prompt does not fit without any passage."""
         calibration = self.calibrations.get(task, Calibration())
-        grades = list[Grade]()
-        for log_odds, mass in self.measure_labels(task, prompts):
+        grades: list[Grade] = [Ungraded("too_long")] * len(prompts)
+        rows: dict[int, list[int]] = {}
+        for idx, prompt in enumerate(prompts):
+            try:
+                rows[idx] = self.fit(prompt, reserve_tokens=1).prompt_ids
+            except DataError as error:
+                grades[idx] = Ungraded("too_long", str(error))
+        for idx, (log_odds, mass) in zip(rows, self._measure_labels(task, list(rows.values()))):
             if not math.isfinite(log_odds):
-                grades.append(Ungraded("nan"))
+                grades[idx] = Ungraded("nan")
             elif mass < 0.01:  # chosen: below it the comparison of the two labels is one of rounding noise
-                grades.append(Ungraded("no_yes_no", f"yes and no have {mass:.2g} of the probability"))
+                grades[idx] = Ungraded("no_yes_no", f"yes and no have {mass:.2g} of the probability")
             else:
-                grades.append(Graded(calibration.apply(log_odds), {"log_odds": log_odds, "missing_mass": 1 - mass}))
+                grades[idx] = Graded(calibration.apply(log_odds), {"log_odds": log_odds, "missing_mass": 1 - mass})
         return grades
 
-    @torch.inference_mode()
     def measure_labels(self, task: str, prompts: Sequence[Rendered]) -> list[tuple[float, float]]:
-        """(log odds of yes against no, probability of both together) at the first completion token."""
+        """(log odds of yes against no, probability of both together) at the first completion token.
+
+        Raises: DataError if a prompt does not fit without any passage.
+        """
+        return self._measure_labels(task, [self.fit(prompt, reserve_tokens=1).prompt_ids for prompt in prompts])
+
+    @torch.inference_mode()
+    def _measure_labels(self, task: str, ids: list[list[int]]) -> list[tuple[float, float]]:
         labels = load_templates()[1][task].labels
         if labels is None:
             raise ConfigError(f"task {task} has no yes/no labels")
@@ -185,8 +222,7 @@ class LanguageModel:
             raise ConfigError(
                 f"labels {labels} begin with one token in this tokenizer; their odds cannot be told apart"
             )
-        ids = [self.fit(prompt, reserve_tokens=1).prompt_ids for prompt in prompts]
-        found: list[tuple[float, float]] = [(math.nan, 0.0)] * len(prompts)
+        found: list[tuple[float, float]] = [(math.nan, 0.0)] * len(ids)
         for batch in self._batches(list(enumerate(ids)), extra_tokens=0):
             hidden = self._forward([row for _, row in batch])
             last = torch.tensor([len(row) - 1 for _, row in batch], device=hidden.device)

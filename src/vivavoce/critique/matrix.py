@@ -16,7 +16,7 @@ from vivavoce.critique.pool import Sampling, Target, draw_pools, pick_best
 from vivavoce.critique.synthetic.task import Problem, SyntheticTask
 from vivavoce.critique.tasks.forms import render
 from vivavoce.grading import Graded
-from vivavoce.stats import Estimate, estimate_mean
+from vivavoce.stats import Estimate, estimate_clustered_proportion
 
 
 class Matrix(NamedTuple):
@@ -47,7 +47,7 @@ def measure_matrix(
             for (task, problem), text in zip(pairs, texts)
             if text is not None and isinstance(grade := task.check_answer(problem, text), Graded)
         ]
-        flawed[author] = estimate_mean(
+        flawed[author] = estimate_clustered_proportion(
             [1 - value for *_, value in graded], [problem.passage for _, problem, *_ in graded]
         )
         wrong[author] = [(task, problem, text) for task, problem, text, value in graded if value < 1]
@@ -56,7 +56,7 @@ def measure_matrix(
     for critic, model in models.items():
         rows = {author: _criticise(model, items, sampling) for author, items in wrong.items()}
         cells[critic] = {
-            author: estimate_mean(
+            author: estimate_clustered_proportion(
                 [value for value in values if not np.isnan(value)],
                 [problem.passage for (_, problem, _), value in zip(wrong[author], values) if not np.isnan(value)],
             )

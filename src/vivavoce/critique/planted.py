@@ -7,16 +7,19 @@ included; recall over the planted flaws. A lexical baseline quotes answer words 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from vivavoce.critique.language import Respondent
+from vivavoce.critique.constants import widen_constant
+from vivavoce.critique.language import LanguageModel, Respondent
 from vivavoce.critique.loaders.records import AnswerRecord, PassageRecord, PlantedFlaw
 from vivavoce.critique.pool import Sampling, Target, draw_pools, select
 from vivavoce.critique.spans import TextSpan, has_overlap
+from vivavoce.critique.tasks.forms import render
 from vivavoce.critique.texts import split_words
+from vivavoce.errors import DataError
 from vivavoce.stats import Estimate, bootstrap, estimate_difference
 
 _QUOTED = re.compile(r'"([^"\n]+)"')
@@ -38,6 +41,10 @@ class Shower(Protocol):
 
     def show(self, targets: Sequence[Target]) -> list[list[str]]:
         """The critiques shown for each target; none if it sees nothing wrong."""
+        ...
+
+    def can_read(self, target: Target) -> bool:
+        """False if not even question, answer and a critique fit what it can read at once."""
         ...
 
 
@@ -64,6 +71,20 @@ def list_twins(records: Sequence[PassageRecord]) -> list[Twins]:
     return twins
 
 
+def keep_readable(twins: Sequence[Twins], critics: Iterable[Shower]) -> list[Twins]:
+    """The twins that every critic can read, so that all are compared on the same ones."""
+    shared = list(critics)
+    return [
+        twin
+        for twin in twins
+        if all(
+            critic.can_read(Target(twin.passage, twin.question, answer))
+            for critic in shared
+            for answer in (twin.flawed, twin.clean)
+        )
+    ]
+
+
 def is_hit(critique: str, answer: str, flaw: PlantedFlaw) -> bool:
     """True if a quote in the critique overlaps the changed place, or, without quotes, if it uses a changed word.
 
@@ -85,7 +106,7 @@ def is_hit(critique: str, answer: str, flaw: PlantedFlaw) -> bool:
 
 
 def measure_planted(shower: Shower, twins: Sequence[Twins], *, seed: int, num_draws: int = 1000) -> PlantedReport:
-    """Precision, recall and false alarms; intervals by resampling passages whole."""
+    """Precision, recall and false alarms; intervals by resampling passages whole, or by `widen_constant`."""
     of_flawed = shower.show([Target(twin.passage, twin.question, twin.flawed) for twin in twins])
     of_clean = shower.show([Target(twin.passage, twin.question, twin.clean) for twin in twins])
     hits = [[is_hit(text, twin.flawed, twin.flaw) for text in texts] for twin, texts in zip(twins, of_flawed)]
@@ -99,7 +120,9 @@ def measure_planted(shower: Shower, twins: Sequence[Twins], *, seed: int, num_dr
         def ratio(idx: np.ndarray) -> float:
             return float(top[idx].sum() / bottom[idx].sum()) if bottom[idx].sum() else float("nan")
 
-        return bootstrap(ratio, len(twins), seed=seed, clusters=clusters, num_draws=num_draws)
+        found = bootstrap(ratio, len(twins), seed=seed, clusters=clusters, num_draws=num_draws)
+        units = len({cluster for cluster, weight in zip(clusters, bottom) if weight})
+        return widen_constant(found, 0, 1, units=units)
 
     ones = np.ones(len(twins))
     return PlantedReport(estimate(num_hits, num_shown), estimate(found, ones), estimate(alarms, ones), found)
@@ -107,7 +130,8 @@ def measure_planted(shower: Shower, twins: Sequence[Twins], *, seed: int, num_dr
 
 def compare_recall(left: PlantedReport, right: PlantedReport, twins: Sequence[Twins]) -> Estimate:
     """Recall of `left` minus that of `right` on the same flaws, passages as clusters."""
-    return estimate_difference(left.recall_by_item, right.recall_by_item, [twin.passage_key for twin in twins])
+    clusters = [twin.passage_key for twin in twins]
+    return widen_constant(estimate_difference(left.recall_by_item, right.recall_by_item, clusters), -1, 1)
 
 
 class ModelCritic:
@@ -125,6 +149,19 @@ class ModelCritic:
         self.model, self.sampling = model, sampling
         self.threshold, self.length_modifier, self.limit = threshold, length_modifier, limit
 
+    def can_read(self, target: Target) -> bool:
+        """Whether the helpfulness prompt leaves room for a critique of the longest kind."""
+        if not isinstance(self.model, LanguageModel):
+            return True
+        prompt = render(
+            "helpfulness", passage=target.passage, question=target.question, answer=target.answer, critique=""
+        )
+        try:
+            self.model.fit(prompt, reserve_tokens=self.sampling.max_new_tokens + 1)
+        except DataError:
+            return False
+        return True
+
     def show(self, targets: Sequence[Target]) -> list[list[str]]:
         """The best distinct critiques of each target."""
         pools = draw_pools(self.model, targets, self.sampling)
@@ -138,6 +175,10 @@ class ModelCritic:
 
 class LexicalCritic:
     """Quotes the longest answer word that the passage lacks; silent if it has them all."""
+
+    def can_read(self, target: Target) -> bool:
+        """Anything."""
+        return True
 
     def show(self, targets: Sequence[Target]) -> list[list[str]]:
         """At most one critique each."""

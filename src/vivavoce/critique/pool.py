@@ -27,6 +27,12 @@ class Target(NamedTuple):
     answer: str
 
 
+def check_temperature(temperature: float) -> None:
+    """Raises: ConfigError if a temperature is not one; 0 is greedy."""
+    if not 0 <= temperature <= 10:
+        raise ConfigError(f"temperature is {temperature}; need 0 (greedy) to 10")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How critiques are drawn."""
@@ -45,6 +51,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.num_critiques < 1 or self.max_new_tokens < 1:
             raise ConfigError(f"need at least 1 critique of 1 token; got {self.num_critiques} of {self.max_new_tokens}")
+        check_temperature(self.temperature)
 
 
 class Scored(NamedTuple):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vivavoce.critique.constants import widen_constant
 from vivavoce.critique.language import Respondent
 from vivavoce.critique.loaders.records import PassageRecord
 from vivavoce.critique.tasks.forms import describe_medium, render
@@ -99,9 +100,10 @@ def measure_ranking(model: Respondent, pairs: Sequence[Pair], *, seed: int, num_
         )
     clusters = [pair.passage_key for pair, _, _ in kept]
 
-    def estimate(values: np.ndarray, idx: np.ndarray) -> Estimate:
+    def estimate(values: np.ndarray, idx: np.ndarray, low: float, high: float) -> Estimate:
         own = [clusters[number] for number in idx]
-        return bootstrap(_mean_of(values[idx]), len(idx), seed=seed, clusters=own, num_draws=num_draws)
+        found = bootstrap(_mean_of(values[idx]), len(idx), seed=seed, clusters=own, num_draws=num_draws)
+        return widen_constant(found, low, high)
 
     everything = np.arange(len(kept))
     best = _find_best(wins, everything)
@@ -110,11 +112,12 @@ def measure_ranking(model: Respondent, pairs: Sequence[Pair], *, seed: int, num_
     for source in sorted(set(sources.tolist())):
         idx = np.flatnonzero(sources == source)
         name = _find_best(wins, idx)
-        by_source[source] = SourceRanking(estimate(wins["model"], idx), name, estimate(wins["model"] - wins[name], idx))
+        lead = estimate(wins["model"] - wins[name], idx, -1, 1)
+        by_source[source] = SourceRanking(estimate(wins["model"], idx, 0, 1), name, lead)
     # chance is exactly one half; a drawn random ranker would only add noise to the difference
     return RankingReport(
-        {name: estimate(values, everything) for name, values in wins.items()}, best,
-        estimate(wins["model"] - 0.5, everything), estimate(wins["model"] - wins[best], everything),
+        {name: estimate(values, everything, 0, 1) for name, values in wins.items()}, best,
+        estimate(wins["model"] - 0.5, everything, -0.5, 0.5), estimate(wins["model"] - wins[best], everything, -1, 1),
         count_coverage(grades), by_source,
     )  # fmt: skip
 

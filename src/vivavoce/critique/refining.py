@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vivavoce.critique.constants import widen_constant
 from vivavoce.critique.language import Respondent, Sample
-from vivavoce.critique.pool import Sampling, Target, draw_pools, pick_best
+from vivavoce.critique.pool import Sampling, Target, check_temperature, draw_pools, pick_best
 from vivavoce.critique.tasks.forms import Rendered, render
+from vivavoce.errors import ConfigError
 from vivavoce.grading import Coverage, Grade, Graded, Ungraded, count_coverage
 from vivavoce.stats import Estimate, bootstrap
 
@@ -56,6 +58,12 @@ class RefiningConfig:
     seed: int = 0
     """Seed of draws and bootstraps."""
 
+    def __post_init__(self) -> None:
+        for name in ("num_critiques", "num_refinements", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; need 1 or more")
+        check_temperature(self.temperature)
+
 
 class RefiningReport(NamedTuple):
     """Mean quality by method, differences of pairs of methods on the same items, tokens spent, coverage by method."""
@@ -83,7 +91,7 @@ def measure_refining(model: Respondent, items: Sequence[Item], config: RefiningC
         name: np.array([g.value if isinstance(g, Graded) else np.nan for g in row]) for name, row in grades.items()
     }
     differences = {
-        f"{left} - {right}": _estimate(values[left] - values[right], clusters, config.seed)
+        f"{left} - {right}": _estimate(values[left] - values[right], clusters, config.seed, low=-1)
         for left, right in _COMPARISONS
     }
     return RefiningReport(
@@ -97,10 +105,11 @@ def _grade(item: Item, answer: str | Ungraded) -> Grade:
     return answer if isinstance(answer, Ungraded) else item.grade(answer)
 
 
-def _estimate(values: np.ndarray, clusters: Sequence[str], seed: int) -> Estimate:
+def _estimate(values: np.ndarray, clusters: Sequence[str], seed: int, *, low: float = 0) -> Estimate:
     kept = ~np.isnan(values)
     inside, mine = values[kept], [cluster for cluster, is_kept in zip(clusters, kept) if is_kept]
-    return bootstrap(lambda idx: float(inside[idx].mean()), len(inside), seed=seed, clusters=mine, num_draws=1000)
+    found = bootstrap(lambda idx: float(inside[idx].mean()), len(inside), seed=seed, clusters=mine, num_draws=1000)
+    return widen_constant(found, low, 1)
 
 
 class _Refiner:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vivavoce.critique.gdc.measuring import GdcConfig, TaskGaps, measure_gdc
+from vivavoce.critique.gdc.measuring import GdcConfig, measure_gdc, pool_tasks
 from vivavoce.critique.language import LanguageModel
 from vivavoce.critique.matrix import measure_matrix
 from vivavoce.critique.pool import Sampling
 from vivavoce.critique.refining import Item, RefiningConfig, measure_refining
+from vivavoce.critique.sizes import SIZES
 from vivavoce.critique.synthetic.registry import generate_problems, make_records, make_tasks
 from vivavoce.critique.tasks.examples import Example, make_examples
 from vivavoce.critique.training import TrainingConfig, train
 from vivavoce.errors import ConfigError
 from vivavoce.files import write_json
 from vivavoce.run import Run
+
+_GAPS = ("GD", "GC", "CD", "CD_pairs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,10 @@ class ScalingConfig:
     """Shared by all; `base` is replaced."""
     pretrained_learning_rate: float = 1e-4
     """Learning rate of sizes that are not from scratch."""
+    pretrained_num_examples: int | None = None
+    """Training examples of those; as many as of the others when None."""
+    pretrained_batch_examples: int | None = None
+    """Examples a step of those; as many as of the others when None."""
     difficulty: str = "quick"
     """Of the synthetic tasks."""
     num_problems: int = 1000
@@ -42,6 +49,10 @@ class ScalingConfig:
     """Held-out problems per task for every measure."""
     num_critiques: int = 8
     """Critiques per answer."""
+    num_refinements: int = 4
+    """Refinements of which best-of-N keeps one."""
+    max_new_tokens: int = 80
+    """Bound of an answer, critique or refinement."""
     seed: int = 0
     """Of data, training and measures."""
 
@@ -75,33 +86,44 @@ def make_data(config: ScalingConfig) -> tuple[list[Example], list[Example]]:
     )
 
 
+def make_training(size: str, config: ScalingConfig) -> TrainingConfig:
+    """How `size` is trained: the shared settings, and what is stated apart for sizes that are not from scratch."""
+    training = replace(config.training, base=size, seed=config.seed)
+    if size in SIZES:
+        return training
+    return replace(
+        training,
+        learning_rate=config.pretrained_learning_rate,
+        num_examples=config.pretrained_num_examples or training.num_examples,
+        batch_examples=config.pretrained_batch_examples or training.batch_examples,
+    )
+
+
 def _measure_size(
     size: str, config: ScalingConfig, data: tuple[list[Example], list[Example]], folder: Path
 ) -> dict[str, Any]:
-    from dataclasses import replace
-
-    from vivavoce.critique.sizes import SIZES
-
     done = folder / "point.json"
     if done.is_file():
         return json.loads(done.read_text())
-    rate = config.training.learning_rate if size in SIZES else config.pretrained_learning_rate
-    training = replace(config.training, base=size, seed=config.seed, learning_rate=rate)
+    training = make_training(size, config)
     language, report = train(training, *data, folder / "run", resume=(folder / "run" / "config.json").exists())
     gdc = GdcConfig(
         difficulty=config.difficulty,
         num_items=config.num_items,
         num_critiques=(1, config.num_critiques),
+        max_new_tokens=config.max_new_tokens,
         seed=config.seed,
     )
     gaps = measure_gdc(language, gdc)
     point = {
         "size": size,
         "num_parameters": report.num_parameters,
+        "num_steps": report.num_steps,
+        "num_examples": training.num_examples,
         "loss_nats_per_char": report.loss.to_json(),
         "tasks": {name: found.to_json() for name, found in gaps.items()},
         "refinement": _measure_refinement(language, config),
-        "means": _average(gaps),
+        "all_tasks": {name: value.to_json() for name, value in pool_tasks(gaps.values(), seed=config.seed).items()},
     }
     write_json(done, point)
     return point
@@ -114,18 +136,12 @@ def _measure_refinement(language: LanguageModel, config: ScalingConfig) -> dict[
         for task in make_tasks(config.difficulty).values()
         for p in generate_problems(task, "test", config.num_items, config.seed)
     ]
-    report = measure_refining(language, items, RefiningConfig(num_critiques=config.num_critiques, seed=config.seed))
+    refining = RefiningConfig(
+        num_critiques=config.num_critiques, num_refinements=config.num_refinements,
+        max_new_tokens=config.max_new_tokens, seed=config.seed,
+    )  # fmt: skip
+    report = measure_refining(language, items, refining)
     return {pair: value.to_json() for pair, value in report.differences.items()}
-
-
-def _average(gaps: Mapping[str, TaskGaps]) -> dict[str, float | None]:
-    """Mean over the tasks in which each is defined; None if in none."""
-    rows: dict[str, list[float]] = {name: [] for name in ("generator", "GD", "GC", "CD")}
-    for found in gaps.values():
-        for name, estimate in (("generator", found.generator), *((gap, found.gaps[gap]) for gap in ("GD", "GC", "CD"))):
-            if estimate.value is not None:
-                rows[name].append(estimate.value)
-    return {name: sum(values) / len(values) if values else None for name, values in rows.items()}
 
 
 def _cross(points: Sequence[Mapping[str, Any]], config: ScalingConfig, out: Path) -> dict[str, Any]:
@@ -136,7 +152,8 @@ def _cross(points: Sequence[Mapping[str, Any]], config: ScalingConfig, out: Path
     }
     tasks = list(make_tasks(config.difficulty).values())
     problems = {task.name: list(generate_problems(task, "test", config.num_items, config.seed)) for task in tasks}
-    found = measure_matrix(models, tasks, problems, Sampling(num_critiques=config.num_critiques, seed=config.seed))
+    sampling = Sampling(num_critiques=config.num_critiques, max_new_tokens=config.max_new_tokens, seed=config.seed)
+    found = measure_matrix(models, tasks, problems, sampling)
     return {
         "valid": {
             critic: {author: value.to_json() for author, value in row.items()} for critic, row in found.cells.items()
@@ -165,8 +182,9 @@ def list_curve(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "refinement gain, best critique": point["refinement"]["conditional_best - original"],
             "refinement gain, direct": point["refinement"]["direct - original"],
         }
+        values |= {f"{gap}, all tasks": point["all_tasks"][gap] for gap in _GAPS}
         for task, found in point["tasks"].items():
-            values |= {f"{gap}, {task}": found["gaps"][gap] for gap in ("GD", "GC", "CD")}
+            values |= {f"{gap}, {task}": found["gaps"][gap] for gap in _GAPS}
         for measure, value in values.items():
             if value is not None and value["value"] is not None:
                 low, high = value["ci"] or (None, None)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import tyro
+
 from vivavoce.critique.language import LanguageModel
 from vivavoce.critique.loaders.exporting import export_records
 from vivavoce.critique.store import open_store
 from vivavoce.critique.synthetic.registry import make_records, make_tasks
 from vivavoce.critique.tasks.examples import Example, make_examples
 from vivavoce.critique.training import TrainingConfig, TrainingReport, train
-from vivavoce.errors import DataError
+from vivavoce.errors import ConfigError, DataError
 from vivavoce.files import write_json
 
 
 def train_critic(
-    out: Path,
+    out: tyro.conf.Positional[Path],
     *,
     store: str = "",
     sources: tuple[str, ...] = (),
@@ -35,6 +37,8 @@ def train_critic(
         resume: go on with the run in `out`.
         json: write the report here.
     """
+    if num_problems < 1:
+        raise ConfigError(f"num_problems is {num_problems}; need 1 or more")
     examples, validation = _read(store, sources, num_problems, config.seed)
     language, report = train(config, examples, validation, out, resume=resume)
     _print(report, language, out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from random import Random
 from typing import Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from vivavoce.critique.calibration import fit_calibration, measure_calibration_error
 from vivavoce.critique.language import LanguageModel, TokenLoss
@@ -58,6 +60,9 @@ class TrainingConfig:
         for name in ("num_examples", "batch_examples", "save_every_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; need 1 or more")
+        for name in ("lora_rank", "max_tokens"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; need 0 (off) or more")
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"learning_rate is {self.learning_rate}; need above 0 and below 1")
 
@@ -108,6 +113,8 @@ def train(
             f"{len(shared)} passages are in training and validation, {min(shared)!r} first; split by passage"
         )
     run = Run.open(path, asdict(config), resume=resume)
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()  # a bar for each checkpoint
     text_model = make_model(config.base, seed=config.seed)
     language = LanguageModel(text_model)
     if config.max_tokens:
@@ -208,7 +215,7 @@ def _make_trainer(
         learning_rate=config.learning_rate, lr_scheduler_type="cosine", warmup_steps=max(1, num_steps // 20),
         weight_decay=0.01, save_strategy="steps", save_steps=config.save_every_steps, save_total_limit=1,
         logging_steps=max(1, num_steps // 50), report_to="none", seed=config.seed, data_seed=config.seed,
-        use_cpu=not torch.cuda.is_available(), bf16=torch.cuda.is_available(), gradient_checkpointing=False,
+        use_cpu=not torch.cuda.is_available(), bf16=torch.cuda.is_available(), activation_checkpointing=False,
         max_length=None, packing=False, train_sampling_strategy="sequential", disable_tqdm=True, log_level="error",
         dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False,
     )  # fmt: skip

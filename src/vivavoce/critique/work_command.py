@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from vivavoce.critique.checkpoints import find_critic
 from vivavoce.critique.criticising import criticise_store
 from vivavoce.critique.endpoint import PREFIX, name_author, open_respondent
+from vivavoce.critique.language import LanguageModel
 from vivavoce.critique.loaders.exporting import export_records
 from vivavoce.critique.matrix import measure_matrix
-from vivavoce.critique.planted import LexicalCritic, ModelCritic, compare_recall, list_twins, measure_planted
+from vivavoce.critique.planted import (
+    LexicalCritic,
+    ModelCritic,
+    compare_recall,
+    keep_readable,
+    list_twins,
+    measure_planted,
+)
 from vivavoce.critique.pool import Sampling
 from vivavoce.critique.ranking import list_pairs, measure_ranking, rank_report_to_json
 from vivavoce.critique.refining import Item, RefiningConfig, measure_refining
+from vivavoce.critique.sizes import SIZES, make_model
 from vivavoce.critique.store import open_store
 from vivavoce.critique.synthetic.registry import generate_problems, make_record, make_records, make_tasks
-from vivavoce.errors import DataError
+from vivavoce.errors import ConfigError, DataError
 from vivavoce.files import write_json
 
 Difficulty = Literal["quick", "full"]
+
+
+def _check_count(name: str, value: int) -> None:
+    if value < 1:
+        raise ConfigError(f"{name} is {value}; need 1 or more")
 
 
 def criticise(
@@ -28,7 +44,7 @@ def criticise(
     store: str = "critique.db",
     model: str = "",
     base_url: str = "",
-    split: str = "test",
+    split: Literal["train", "validation", "test"] = "test",
     sources: tuple[str, ...] = (),
     sampling: Sampling = Sampling(),  # noqa: B008
     threshold: float = 0.5,
@@ -48,12 +64,18 @@ def criticise(
         length_modifier: added to the score's log odds for each place a critique quotes: higher is longer.
         limit: critiques kept per answer.
     """
+    _check_count("limit", limit)
     name = find_critic(model)
     with open_store(store) as opened:
         report = criticise_store(
             opened, open_respondent(name, base_url), author=name_author(name), split=split, sources=sources, sampling=sampling,
             threshold=threshold, length_modifier=length_modifier, limit=limit,
         )  # fmt: skip
+    if not report.num_answers + report.num_skipped + len(report.refused):
+        raise DataError(
+            f"{store} has no answer of the {split} split of {', '.join(sources) or 'any source'}; "
+            f"`viva critique show --store {store}` counts what is there"
+        )
     print(f"{report.num_kept} critiques kept of {report.num_drawn} drawn for {report.num_answers} answers")
     print(f"parsed and judged {report.coverage}; {report.num_skipped} answers had this author's critiques already")
     for key, reason in report.refused[:20]:
@@ -114,6 +136,7 @@ def refine(
         config: how refinements are drawn.
         json: write the report here.
     """
+    _check_count("num_problems", num_problems)
     language = open_respondent(find_critic(model), base_url)
     out = {}
     for name, task in make_tasks(difficulty, tasks).items():
@@ -139,7 +162,7 @@ def refine(
 
 
 def matrix(
-    models: tuple[str, ...], *, base_url: str = "", difficulty: Difficulty = "quick", num_problems: int = 60,
+    models: Annotated[tuple[str, ...], tyro.conf.Positional], *, base_url: str = "", difficulty: Difficulty = "quick", num_problems: int = 60,
     sampling: Sampling = Sampling(), json: Path | None = None,  # noqa: B008
 ) -> None:  # fmt: skip
     """Share of each author's flawed answers in which each critic finds a valid flaw.
@@ -152,6 +175,7 @@ def matrix(
         sampling: how critiques are drawn.
         json: write the matrix here.
     """
+    _check_count("num_problems", num_problems)
     loaded = {name: open_respondent(name, base_url if name.startswith(PREFIX) else "") for name in models}
     tasks = list(make_tasks(difficulty).values())
     problems = {task.name: list(generate_problems(task, "test", num_problems, sampling.seed)) for task in tasks}
@@ -180,7 +204,7 @@ def planted(
     Args:
         model: a folder or name, or endpoint:PROVIDER/MODEL; the critic that ships when empty.
         base_url: address of an OpenAI-compatible endpoint.
-        untrained: another model to compare with, such as the base it was trained from.
+        untrained: another model to compare with, such as the base it was trained from, or a size (xs) with random weights.
         store: use twins of the store's test split; synthetic test problems when empty.
         sources: sources of the store, such as summedits or bump.
         num_problems: per synthetic task.
@@ -203,6 +227,7 @@ def planted(
     twins = list_twins(records)
     if not twins:
         raise DataError("no answer of the test split has a planted flaw and a clean twin; import summedits or bump")
+    _check_count("max_twins", max_twins)
     twins = Random(seed).sample(twins, min(max_twins, len(twins)))
     critics = {
         "critic": ModelCritic(open_respondent(find_critic(model), base_url), sampling),
@@ -210,8 +235,16 @@ def planted(
     }
     if untrained:
         # an untrained head's probabilities mean nothing, so its best critique is always shown
-        critics["untrained"] = ModelCritic(open_respondent(untrained), sampling, threshold=1e-6)
+        other = LanguageModel(make_model(untrained, seed=seed)) if untrained in SIZES else open_respondent(untrained)
+        critics["untrained"] = ModelCritic(other, sampling, threshold=1e-6)
+    num_drawn, twins = len(twins), keep_readable(twins, critics.values())
+    if not twins:
+        raise DataError(f"none of {num_drawn} answers fits the context, even without passage; use a longer one")
+    if len(twins) < num_drawn:
+        print(f"{num_drawn - len(twins)} of {num_drawn} answers do not fit the context even without passage: left out")
     reports = {name: measure_planted(critic, twins, seed=seed) for name, critic in critics.items()}
+    passages = len({twin.passage_key for twin in twins})
+    print(f"{len(twins)} planted flaws and their clean twins in {passages} passages, which n counts")
     print(f"{'':<12}{'precision':<30}{'recall':<30}false alarms on clean twins")
     for name, report in reports.items():
         print(f"{name:<12}{report.precision!s:<30}{report.recall!s:<30}{report.false_alarms}")
@@ -229,4 +262,6 @@ def planted(
             }
             for name, r in reports.items()
         }
-        write_json(json, {"critics": rows, "recall_of_critic_minus": {n: d.to_json() for n, d in differences.items()}})
+        leads = {name: difference.to_json() for name, difference in differences.items()}
+        counts = {"twins": len(twins), "left_out": num_drawn - len(twins), "passages": passages}
+        write_json(json, {"critics": rows, "recall_of_critic_minus": leads, "counts": counts})

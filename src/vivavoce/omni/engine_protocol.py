@@ -55,7 +55,8 @@ class SlotOutput:
     pcm: [1920] float32 at 24,000 Hz while the slot speaks, None while it is silent.
     own_text, user_text: what was added to the model's own text and to its transcript of the user; "" mostly.
     images: pictures finished in this step.
-    token_steps: token steps that were run before this clock step (inserts, drawing); for accounts of use.
+    token_steps: steps that were run before this clock step (inserts, drawing); for accounts of use. heard_steps:
+        those among them in which recordings were heard.
     """
 
     frame_idx: int
@@ -65,13 +66,14 @@ class SlotOutput:
     user_text: str = ""
     images: tuple[Image, ...] = ()
     token_steps: int = 0
+    heard_steps: int = 0
 
 
 class AnswerDelta(NamedTuple):
     """A piece of an answer; all fields empty means "still working" and lets other work go first.
 
     pcm: [S] float32 at 24,000 Hz, any S. `image` is a finished picture. `token_steps` ran since the last delta,
-    `prompt_steps` of them to read the conversation.
+    `prompt_steps` of them to read the conversation, and in `heard_steps` of these its recordings were heard.
     """
 
     text: str = ""
@@ -79,6 +81,7 @@ class AnswerDelta(NamedTuple):
     image: Image | None = None
     token_steps: int = 0
     prompt_steps: int = 0
+    heard_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

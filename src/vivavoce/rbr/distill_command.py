@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,6 +50,9 @@ class DistillOptions:
 
 def distill(options: Annotated[DistillOptions, tyro.conf.arg(name="")]) -> None:
     """Collect examples, train, calibrate on folds, write."""
+    for name in ("authored_weight", "strength"):
+        if not 0 < getattr(options, name) < math.inf:
+            raise ConfigError(f"{name} is {getattr(options, name)}; need a finite number above 0")
     rules = load_rules(options.rules)
     examples: list[Example] = []
     made_from: dict[str, object] = {"policy": f"{rules.name} {rules.version}", "seed": options.seed}
@@ -93,6 +97,8 @@ def distill(options: Annotated[DistillOptions, tyro.conf.arg(name="")]) -> None:
 
 def _ask_teacher(teacher: str, path: Path, rules: Rules) -> list[Example]:
     opened = open_grader(teacher, rules)
+    if not path.is_file():
+        raise DataError(f"no completions {path} for the teacher; need JSONL of prompt and completion")
     items = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:

@@ -8,6 +8,7 @@ cross-validation, from `seed`.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,8 +58,12 @@ class FitConfig:
     skip_unpaired: bool = False
 
     def __post_init__(self) -> None:
-        if self.ridge < 0 or self.margin < 0:
-            raise ConfigError(f"ridge is {self.ridge} and margin {self.margin}; need 0 or more")
+        for name in ("ridge", "margin", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}; need a finite number, 0 or more")
+        for label, factor in self.label_margins.items():
+            if not 0 < factor < math.inf:
+                raise ConfigError(f"label margin of {label!r} is {factor}; need a finite number above 0")
         if self.num_folds in (1,) or self.num_folds < 0:
             raise ConfigError(f"num_folds is {self.num_folds}; need 0 (none) or at least 2")
 

@@ -70,6 +70,7 @@ def fit(options: Annotated[FitOptions, tyro.conf.arg(name="")]) -> None:
     if options.without_rm:
         rows, test = _drop_scores(rows), _drop_scores(test)
     kinds = sorted({row.response_type for row in rows})
+    _refuse_unknown(options, rows)
     orders = {kind: _find_order(options.order, kind) for kind in kinds}
     classes = load_rules(options.rules).classes
     fits: dict[str, Fit] = {}
@@ -92,6 +93,19 @@ def _drop_scores(rows: list[Comparison]) -> list[Comparison]:
     from dataclasses import replace
 
     return [replace(row, completions=tuple(replace(c, rm_score=None) for c in row.completions)) for row in rows]
+
+
+def _refuse_unknown(options: FitOptions, rows: list[Comparison]) -> None:
+    """A misspelt name must not be passed over. Raises: ConfigError naming it and what there is."""
+    features = {name for row in rows for c in row.completions for name in c.features}
+    labels = {c.label for row in rows for c in row.completions}
+    asked = {"--ignore": (set(options.ignore), features),
+             "--label-margin": ({text.rpartition("=")[0] for text in options.label_margin}, labels)}  # fmt: skip
+    for flag, (names, known) in asked.items():
+        if unknown := sorted(names - known):
+            raise ConfigError(
+                f"{flag} names {', '.join(unknown)}, which no completion has; there are {', '.join(sorted(known))}"
+            )
 
 
 def _find_order(texts: tuple[str, ...], kind: str) -> Order:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from vivavoce.errors import ConfigError
 from vivavoce.files import write_json
 from vivavoce.grading import Grade
 from vivavoce.rbr.check import load_rules
@@ -59,6 +60,8 @@ class GoldOptions:
     """Keep grades in this file."""
     base_url: str | None = None
     """Address of an OpenAI-compatible endpoint."""
+    prices: tuple[float, float] = (0.0, 0.0)
+    """What an endpoint charges for a million tokens read and written, for the cost."""
     rules: str = DEFAULT_POLICY
     """The policy."""
     seed: int = 0
@@ -69,10 +72,15 @@ class GoldOptions:
 
 def gold(options: Annotated[GoldOptions, tyro.conf.arg(name="")]) -> None:
     """Grade, compare with the labels and print."""
+    if options.limit is not None and options.limit < 1:
+        raise ConfigError(f"limit is {options.limit}; need 1 or more rows")
+    if options.injections < 0 or options.examples < 0:
+        raise ConfigError(f"injections is {options.injections} and examples {options.examples}; need 0 or more")
     rules = load_rules(options.rules)
     opened = open_grader(
-        options.grader, rules, cache=options.cache, base_url=options.base_url, num_examples=options.examples
-    )
+        options.grader, rules, cache=options.cache, base_url=options.base_url, num_examples=options.examples,
+        prices=options.prices,
+    )  # fmt: skip
     names = tuple(rules.propositions)
     train = load_gold(options.gold, "train", rules)
     split = train if options.split == "train" else load_gold(options.gold, options.split, rules)
@@ -121,7 +129,8 @@ def gold(options: Annotated[GoldOptions, tyro.conf.arg(name="")]) -> None:
 
 def _print_table(measured: list[Measured]) -> None:
     print(
-        f"{'proposition':38}{'pos':>4}{'bal. accuracy':>24}{'AUROC':>24}{'F1':>7}{'ECE':>7}  baselines (words)  verdict"
+        f"{'proposition':38}{'positive':>9}{'cut':>6}{'bal. accuracy':>24}{'AUROC':>24}{'F1':>7}{'ECE':>7}  "
+        "baseline (words)  verdict"
     )
     for item in measured:
         words = item.baselines.get("words", {})
@@ -131,9 +140,12 @@ def _print_table(measured: list[Measured]) -> None:
         f1 = "n/a" if item.f1.value is None else f"{item.f1.value:.3f}"
         ece = "n/a" if item.calibration_error is None else f"{item.calibration_error:.3f}"
         balanced, auroc = _short(item.balanced_accuracy), _short(item.auroc)
+        share = f"{item.num_positive}/{item.balanced_accuracy.n}"
         print(
-            f"{item.name:38}{item.num_positive:>4}{balanced:>24}{auroc:>24}{f1:>7}{ece:>7}  {plain:17}  {item.verdict}"
+            f"{item.name:38}{share:>9}{item.threshold:>6.2f}{balanced:>24}{auroc:>24}{f1:>7}{ece:>7}  {plain:16}  "
+            f"{item.verdict}"
         )
+    print("positive: base rate; cut: yes at or above; balanced accuracy of the training majority: 0.500 everywhere")
     beaten = sum(item.verdict == "beats" for item in measured)
     lost = sum(item.verdict.startswith("does not") for item in measured)
     graded = sum(item.coverage.graded for item in measured)

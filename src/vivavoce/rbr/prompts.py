@@ -57,6 +57,15 @@ def load_prompts(rules: Rules, split: Split, name_or_path: str | Path = "prompts
     return found[split]
 
 
+def limit_prompts(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
+    """The first `limit` prompts of each content area; None keeps all. Raises: ConfigError if limit is below 1."""
+    if limit is None:
+        return list(prompts)
+    if limit < 1:
+        raise ConfigError(f"limit is {limit}; need 1 or more prompts of each content area")
+    return [prompt for prompt in prompts if int(prompt.prompt_id.rsplit("-", 1)[1]) < limit]
+
+
 def _expand(entry: Any, split: Split, where: str) -> list[dict[str, str]]:
     try:
         if "pairs" in entry:

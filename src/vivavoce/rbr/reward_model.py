@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.optimize import minimize
 
-from vivavoce.errors import CheckpointError, ConfigError, DataError
+from vivavoce.errors import AssetError, CheckpointError, ConfigError, DataError
 from vivavoce.files import digest_file, write_json, write_whole
 from vivavoce.grading import Grade, Graded, Ungraded
 from vivavoce.rbr.graders.interface import Item
@@ -116,13 +116,21 @@ def _load_linear(folder: Path) -> LinearRewardModel:
 
 
 class SequenceRewardModel:
-    """A Hugging Face sequence classifier with one output, over the tokenizer's chat template."""
+    """A Hugging Face sequence classifier with one output, over the tokenizer's chat template.
+
+    Raises: AssetError if there is no such model.
+    """
 
     def __init__(self, name: str, *, max_tokens: int = 2048) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(name)
-        self.model = AutoModelForSequenceClassification.from_pretrained(name, num_labels=1).eval()
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(name)
+            self.model = AutoModelForSequenceClassification.from_pretrained(name, num_labels=1).eval()
+        except (OSError, ValueError, KeyError) as error:
+            raise AssetError(
+                f"no sequence classifier {name!r} in a folder or on the Hub ({type(error).__name__}); name another"
+            ) from error
         self.max_tokens = max_tokens
         self.identity = f"hf:{name}"
 

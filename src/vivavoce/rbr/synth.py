@@ -48,6 +48,11 @@ class Made:
     grades: Mapping[str, float | None] = field(default_factory=dict)
     target_idx: int = 0
 
+    @property
+    def is_ungraded(self) -> bool:
+        """Whether a grade is missing, such as after a time-out: it did not verify, and may yet."""
+        return any(value is None for value in self.grades.values())
+
     def to_json(self) -> dict[str, Any]:
         """One line of completions.jsonl."""
         row = {key: value for key, value in asdict(self).items() if key != "prompt"}
@@ -124,6 +129,10 @@ class SynthConfig:
     """Take the writer at its word instead of grading (for a scripted one)."""
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1 or self.tolerance < 0:
+            raise ConfigError(f"attempts is {self.max_attempts} and tolerance {self.tolerance}; need 1 and 0 or more")
+
 
 def make_completions(
     prompts: Sequence[Prompt],
@@ -135,8 +144,12 @@ def make_completions(
     config: SynthConfig,
     path: Path,
 ) -> list[Made]:
-    """Every target of every prompt, appended to `path`; what the file holds already is not made again."""
-    done = {(row.prompt_id, row.target_idx): row for row in read_completions(path)} if path.exists() else {}
+    """Every target of every prompt, appended to `path`; what the file holds already is not made again, unless it is ungraded."""
+    done: dict[tuple[str, int], Made] = {}
+    if path.exists():
+        done = {(row.prompt_id, row.target_idx): row for row in read_completions(path) if not row.is_ungraded}
+        # without the line that a kill cut short, and what is to be made again
+        write_bytes(path, "".join(json.dumps(row.to_json()) + "\n" for row in done.values()).encode())
     made = []
     with path.open("a", encoding="utf-8") as handle:
         for prompt in prompts:
@@ -182,6 +195,8 @@ def _make_one(
 
 def read_completions(path: Path) -> list[Made]:
     """The rows of completions.jsonl. A last line cut short by a kill is left out; others raise DataError by line."""
+    if not path.is_file():
+        raise DataError(f"no completions {path}; `viva rbr synth` writes them (completions.jsonl)")
     lines = path.read_text(encoding="utf-8").split("\n")
     rows = []
     for number, line in enumerate(lines, 1):

@@ -12,10 +12,11 @@ from vivavoce.errors import ConfigError
 from vivavoce.grading import Graded
 from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.features import FeatureMaker
+from vivavoce.rbr.graders.cache import CachedGrader
 from vivavoce.rbr.graders.interface import Item, ScriptedGrader
 from vivavoce.rbr.graders.open import Opened, open_grader
 from vivavoce.rbr.probability import Reading
-from vivavoce.rbr.prompts import load_prompts
+from vivavoce.rbr.prompts import limit_prompts, load_prompts
 from vivavoce.rbr.reward_model import open_reward_model
 from vivavoce.rbr.rules import DEFAULT_POLICY, Rules
 from vivavoce.rbr.synth import SynthConfig, export, load_contrast, make_completions
@@ -62,22 +63,24 @@ def synth(options: Annotated[SynthOptions, tyro.conf.arg(name="")]) -> None:
     rules = load_rules(options.rules)
     contrast = load_contrast(rules)
     config = {key: value for key, value in asdict(options).items() if key not in ("resume", "out")}
-    run = Run.open(options.out, config | {"policy_digest": rules.digest}, resume=options.resume)
-    prompts = load_prompts(rules, options.split, options.prompts)
-    if options.limit is not None:
-        prompts = [p for p in prompts if int(p.prompt_id.rsplit("-", 1)[1]) < options.limit]
-    opened = _open(options, rules)
-    writer = _open_writer(options, rules, contrast.phrases)
+    prompts = limit_prompts(load_prompts(rules, options.split, options.prompts), options.limit)
     settings = SynthConfig(
         max_attempts=options.attempts,
         tolerance=options.tolerance,
         is_trusting=options.grader == "none",
         seed=options.seed,
     )
-    made = make_completions(
-        prompts, rules, contrast, writer, opened.grader, opened.thresholds, settings, options.out / "completions.jsonl"
-    )
+    writer = _open_writer(options, rules, contrast.phrases)
+    opened = _open_verifier(options, rules)
     model = open_reward_model(options.reward_model)
+    # the directory comes last, so that a wrong name above leaves none behind
+    run = Run.open(options.out, config | {"policy_digest": rules.digest}, resume=options.resume)
+    verifier = opened.grader
+    if options.grader != "none":
+        verifier = CachedGrader(verifier, rules, options.out / "grades.sqlite")
+    made = make_completions(
+        prompts, rules, contrast, writer, verifier, opened.thresholds, settings, options.out / "completions.jsonl"
+    )
     items = [Item(prompt=row.prompt, completion=row.completion) for row in made]
     scores = (
         [None] * len(made)
@@ -103,10 +106,10 @@ def synth(options: Annotated[SynthOptions, tyro.conf.arg(name="")]) -> None:
     run.finish(num_completions=len(made), num_verified=verified, num_samples=attempts, num_comparisons=num_comparisons)
 
 
-def _open(options: SynthOptions, rules: Rules) -> Opened:
+def _open_verifier(options: SynthOptions, rules: Rules) -> Opened:
     if options.grader == "none":
         return Opened(grader=ScriptedGrader(identity="none"), thresholds={})
-    return open_grader(options.grader, rules, cache=options.out / "grades.sqlite", base_url=options.base_url)
+    return open_grader(options.grader, rules, base_url=options.base_url)
 
 
 def _open_writer(options: SynthOptions, rules: Rules, phrases) -> Writer:

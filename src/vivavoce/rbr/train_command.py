@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json as json_format
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from vivavoce.errors import ConfigError
+from vivavoce.errors import ConfigError, DataError
 from vivavoce.files import write_json
 from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.evaluate import Evaluation, UnsafeBy, evaluate_completions, measure_capability
 from vivavoce.rbr.features import FeatureMaker
 from vivavoce.rbr.graders.open import open_grader
-from vivavoce.rbr.prompts import Prompt, load_prompts
+from vivavoce.rbr.prompts import Prompt, limit_prompts, load_prompts
 from vivavoce.rbr.reward import RewardConfig, RuleReward
 from vivavoce.rbr.reward_model import open_reward_model
 from vivavoce.rbr.rules import DEFAULT_POLICY
@@ -57,12 +58,16 @@ class TrainOptions:
 
 
 def train(options: Annotated[TrainOptions, tyro.conf.arg(name="")]) -> None:
-    """Load, fine-tune when asked, train, write `model/`."""
+    """Load, fine-tune when asked, train, write `model/`. One of several processes under `accelerate launch`."""
+    from accelerate import PartialState
+
     from vivavoce.text_models import load_text_model
 
     rules = load_rules(options.rules)
     config = {key: value for key, value in asdict(options).items() if key != "out"}
-    run = Run.open(options.out, config | {"policy_digest": rules.digest})
+    is_first = PartialState().is_main_process
+    if is_first:
+        _refuse_used(options.out)
     weights = read_weights(options.weights) if options.weights else RewardWeights(by_response_type={})
     reward = RuleReward(
         maker=FeatureMaker(rules, weights.made_with.get("reading", "exact")),
@@ -72,14 +77,17 @@ def train(options: Annotated[TrainOptions, tyro.conf.arg(name="")]) -> None:
         config=RewardConfig(rm_on_gated=options.rm_on_gated),
         shadow=open_grader(options.shadow, rules).grader if options.shadow else None,
     )
-    prompts = _limit(load_prompts(rules, "train", options.prompts), options.limit)
+    prompts = limit_prompts(load_prompts(rules, "train", options.prompts), options.limit)
     if not weights.by_response_type:
         if reward.reward_model is None:
             raise ConfigError("neither --weights nor --reward-model: there is nothing to reward")
         prompts = [_open_gate(prompt) for prompt in prompts]
+    rows = _read_conversations(options.sft) if options.sft else []
     text_model = load_text_model(options.train.model)
-    if options.sft:
-        rows = [json_format.loads(line) for line in options.sft.read_text().splitlines() if line.strip()]
+    # the directory comes last, so that a wrong name above leaves none behind
+    config |= {"policy_digest": rules.digest}
+    run = Run.open(options.out, config) if is_first else Run(options.out, config, resumed=False)
+    if rows:
         fine_tune(
             text_model,
             rows,
@@ -88,6 +96,8 @@ def train(options: Annotated[TrainOptions, tyro.conf.arg(name="")]) -> None:
             seed=options.train.seed,
         )
     folder = run_training(text_model, prompts, reward, options.train, run)
+    if not is_first:
+        return
     print(
         f"{folder}: {options.train.algorithm}, {options.train.num_steps} steps on {len(prompts)} prompts (seed {options.train.seed})"
     )
@@ -100,8 +110,30 @@ def _open_gate(prompt: Prompt) -> Prompt:
     return replace(prompt, response_type="")
 
 
-def _limit(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
-    return [p for p in prompts if limit is None or int(p.prompt_id.rsplit("-", 1)[1]) < limit]
+def _refuse_used(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is in use, and reinforcement cannot go on from the middle; name another directory")
+
+
+def _read_conversations(path: Path) -> list[dict[str, Any]]:
+    """Lines of sft.jsonl. Raises: DataError naming the line that holds no conversation ending with the assistant."""
+    if not path.is_file():
+        raise DataError(f"no conversations {path}; `viva rbr synth` writes them (sft.jsonl)")
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json_format.loads(line)
+            turns = [(turn["role"], turn["content"]) for turn in row["messages"]]
+        except (json_format.JSONDecodeError, KeyError, TypeError) as error:
+            raise DataError(f"{path}, line {number}: not a conversation ({type(error).__name__}: {error})") from error
+        if len(turns) < 2 or turns[-1][0] != "assistant" or not all(isinstance(text, str) for _, text in turns):
+            raise DataError(f"{path}, line {number}: need messages of text that end with the assistant's")
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{path} holds no conversations")
+    return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +175,7 @@ def evaluate(options: Annotated[EvalOptions, tyro.conf.arg(name="")]) -> None:
 
     rules = load_rules(options.rules)
     opened = open_grader(options.judge, rules)
-    name = options.model
+    name = options.model if options.run is None else str(options.run / "model")
     if options.run is not None:
         manifest = options.run / "manifest.json"
         if not manifest.is_file():
@@ -151,10 +183,14 @@ def evaluate(options: Annotated[EvalOptions, tyro.conf.arg(name="")]) -> None:
         used = json_format.loads(manifest.read_text())["grader"]
         if used == opened.grader.identity:
             raise ConfigError(f"judge {used} was the reward's grader in {options.run}; judge with another one")
-        name = str(options.run / "model")
-    if options.samples > 1 and options.temperature <= 0:
+    for bound in ("samples", "max_tokens", "batch_size"):
+        if getattr(options, bound) < 1:
+            raise ConfigError(f"{bound} is {getattr(options, bound)}; need 1 or more")
+    if not 0 <= options.temperature < math.inf:
+        raise ConfigError(f"temperature is {options.temperature}; need 0 (greedy) or more")
+    if options.samples > 1 and options.temperature == 0:
         raise ConfigError("several samples need --temperature above 0; greedy ones would be equal")
-    prompts = _limit(load_prompts(rules, options.split, options.prompts), options.limit)
+    prompts = limit_prompts(load_prompts(rules, options.split, options.prompts), options.limit)
     prompts = [prompt for prompt in prompts for _ in range(options.samples)]
     text_model = load_text_model(name)
     texts = sample_completions(

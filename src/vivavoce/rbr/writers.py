@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vivavoce.content import Message, user
+from vivavoce.errors import EndpointError
 from vivavoce.rbr.prompts import Prompt
 from vivavoce.rbr.rules import Proposition
 
@@ -110,12 +111,16 @@ class EndpointWriter:
         self.propositions = propositions
         self.identity = f"endpoint:{name}"
         limits = GenerateConfig(max_tokens=max_tokens, temperature=temperature, timeout=120, max_retries=3)
-        self._model = get_model(name, base_url=base_url, config=limits, memoize=False)
+        try:
+            self._model = get_model(name, base_url=base_url, config=limits, memoize=False)
+        except Exception as error:  # a boundary: providers raise many kinds when a key or package is missing
+            raise EndpointError(f"cannot open {name}: {' '.join(str(error).split())[:300]}") from error
 
     def write(self, prompt: Prompt, wanted: Mapping[str, bool], seed: int) -> str:
-        """One sampled reply."""
+        """One sampled reply. Raises: EndpointError naming the prompt; what was made before is kept."""
         from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageUser, GenerateConfig
 
+        from vivavoce.rbr.graders.endpoint import describe_failure
         from vivavoce.rbr.graders.interface import run_now
 
         kinds = {"user": ChatMessageUser, "assistant": ChatMessageAssistant}
@@ -123,7 +128,13 @@ class EndpointWriter:
             kinds.get(message.role, ChatMessageUser)(content=message.text)
             for message in instruct(prompt.messages, wanted, self.propositions)
         ]
-        output = run_now(self._model.generate(messages, config=GenerateConfig(seed=seed)))
+        try:
+            output = run_now(self._model.generate(messages, config=GenerateConfig(seed=seed)))
+        except Exception as error:  # a boundary, as above
+            raise EndpointError(
+                f"{self.identity} wrote nothing for prompt {prompt.prompt_id} ({describe_failure(error)}); what was made so "
+                "far is kept: go on with --resume"
+            ) from error
         return output.completion.strip()
 
 

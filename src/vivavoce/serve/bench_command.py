@@ -71,6 +71,7 @@ def bench_latency(target: Annotated[Target, tyro.conf.arg(name="")], turns: int 
         counted = read_metrics(address, os.environ.get("VIVA_KEY"))
     result: dict[str, Any] = report.to_json()
     result |= {"settings": _settings(target), "hardware": hardware, "real_time_factor": _real_time_factor(counted)}
+    result["server"] = _server_means(counted)
     print()
     for name, estimate in report.estimate().items():
         print(f"{name:28} {estimate}")
@@ -78,6 +79,8 @@ def bench_latency(target: Annotated[Target, tyro.conf.arg(name="")], turns: int 
     print(f"{'wait_min_ms':28} {low}")
     print(f"{'underruns':28} {result['underruns']}")
     print(f"{'real_time_factor':28} {result['real_time_factor']:.3f}" if result["real_time_factor"] else "")
+    for name, value in result["server"].items():
+        print(f"server: {name:20} {'n/a' if value is None else f'{value:.1f}'}")
     _print_conditions(hardware, result["settings"])
     if target.json is not None:
         write_json(target.json, result)
@@ -191,6 +194,22 @@ def _real_time_factor(counted: dict[str, float]) -> float | None:
     """Compute time of the clock steps over the time they stand for."""
     steps = counted.get("vivavoce_clock_steps_total", 0.0)
     return counted["vivavoce_step_seconds_sum"] / (steps * 0.08) if steps else None
+
+
+def _server_means(counted: dict[str, float]) -> dict[str, float | None]:
+    """What the server counted itself, as `docs/formats.md` names it; means over all that it did."""
+
+    def mean_ms(name: str) -> float | None:
+        count = counted.get(f"vivavoce_{name}_seconds_count", 0.0)
+        return 1000 * counted[f"vivavoce_{name}_seconds_sum"] / count if count else None
+
+    return {
+        "step_ms": mean_ms("step"),
+        "first_sound_step_ms": mean_ms("first_sound_step"),
+        "lateness_ms": mean_ms("lateness"),
+        "early_tries": counted.get("vivavoce_early_tries_total"),
+        "early_starts": counted.get("vivavoce_early_starts_total"),
+    }
 
 
 def _line(turn: Turn, is_interrupted: bool) -> str:

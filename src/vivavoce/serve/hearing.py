@@ -16,6 +16,8 @@ TRANSCRIPT_LAG_STEPS = 8
 """Clock steps after the end of a turn in which its transcript still grows. Source: reference 5.1, 4-6 steps late."""
 _KEPT_SILENT_FRAMES = 15_000 // FRAME_MS
 _KEPT_FRAMES = 120_000 // FRAME_MS
+TAIL_SAMPLES = 320
+"""The last 20 ms, by which it is judged whether silence has begun. chosen: what clients send at once."""
 
 
 class Hearing:
@@ -29,7 +31,7 @@ class Hearing:
         self._arrivals: deque[float] = deque()
         self._kept: deque[np.ndarray] = deque()
         """Frames heard since the last commit or clear, the newest last."""
-        self.heard_ms = 0
+        self._heard_samples = 0
         self.committed_waiting = 0
         """Frames at the front of the queue that were committed before the model heard them."""
         self.has_sound = False
@@ -40,6 +42,11 @@ class Hearing:
         if wire_format != self._format:
             self._format = wire_format
             self._resampler = Resampler(RATE_HZ[wire_format], USER_RATE_HZ)
+
+    @property
+    def heard_ms(self) -> int:
+        """All sound heard so far."""
+        return self._heard_samples * 1000 // USER_RATE_HZ
 
     @property
     def waiting_s(self) -> float:
@@ -74,8 +81,27 @@ class Hearing:
             self.committed_waiting -= 1
         else:
             self._kept.append(frame)
-        self.heard_ms += FRAME_MS
+        self._heard_samples += len(frame)
         return frame
+
+    @property
+    def tail(self) -> np.ndarray | None:
+        """The last 20 ms of a clock step that has begun and is not complete; None while there is less, or sound waits."""
+        return self._rest[-TAIL_SAMPLES:] if len(self._rest) >= TAIL_SAMPLES and not self._waiting else None
+
+    def foresee(self) -> np.ndarray:
+        """The clock step that has begun, [1280], as it will be if it goes on like its last 20 ms."""
+        missing = USER_FRAME_SAMPLES - len(self._rest)
+        return np.concatenate(
+            [self._rest, np.pad(self._rest[-TAIL_SAMPLES:], (0, missing), "symmetric")[TAIL_SAMPLES:]]
+        )
+
+    def pop_begun(self) -> np.ndarray:
+        """Count the clock step that has begun as heard; what follows begins the next. Returns its sound so far."""
+        sound, self._rest = self._rest, np.zeros(0, np.float32)
+        self._kept.append(sound)
+        self._heard_samples += len(sound)
+        return sound
 
     def forget_silence(self) -> None:
         """Bound what is kept of a stretch without speech."""
@@ -90,7 +116,7 @@ class Hearing:
     @property
     def kept_from_ms(self) -> int:
         """The earliest moment that is still kept."""
-        return self.heard_ms - len(self._kept) * FRAME_MS
+        return (self._heard_samples - sum(map(len, self._kept))) * 1000 // USER_RATE_HZ
 
     def commit(self, from_ms: int) -> np.ndarray:
         """Sound heard since `from_ms` and not yet committed, [S] at 16 kHz; what is kept is emptied."""
@@ -126,7 +152,7 @@ class Hearing:
         """Put what was heard and not committed back in front of the queue."""
         self._waiting.extendleft(reversed(self._kept))
         self._arrivals.extendleft([0.0] * len(self._kept))
-        self.heard_ms -= len(self._kept) * FRAME_MS
+        self._heard_samples -= sum(map(len, self._kept))
         self._kept.clear()
 
 

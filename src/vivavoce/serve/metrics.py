@@ -25,6 +25,16 @@ class Metrics:
         self.step_s = Histogram(
             "vivavoce_step_seconds", "One batch of clock steps", registry=registry, buckets=_STEP_BUCKETS
         )
+        self.first_sound_step_s = Histogram(
+            "vivavoce_first_sound_step_seconds",
+            "The clock step in which an utterance began",
+            registry=registry,
+            buckets=_STEP_BUCKETS,
+        )
+        self.early_tries = Counter(
+            "vivavoce_early_tries", "Clock steps tried before their sound was complete", registry=registry
+        )
+        self.early_starts = Counter("vivavoce_early_starts", "Turns taken in one of them", registry=registry)
         self.lateness_s = Histogram(
             "vivavoce_lateness_seconds",
             "How late the oldest due slot was stepped",

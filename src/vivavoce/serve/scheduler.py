@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 STARVED_S = 0.4
 LATE_S = 0.5
+FORESIGHT_S = 0.04
+"""Where a step takes longer than this, none is made before its sound is complete: it would be late itself. chosen."""
 _DECAY = 0.9
 
 
@@ -50,6 +52,10 @@ class Scheduler:
     def is_overloaded(self) -> bool:
         """Whether talk is so late that nobody else should join."""
         return self.lateness_s > LATE_S
+
+    def has_time_to_foresee(self, now_s: float, next_s: float) -> bool:
+        """Whether a step more can be made before anyone is due at `next_s`, or comes to be due."""
+        return self.step_s <= FORESIGHT_S and now_s + self.step_s <= next_s
 
     def choose(self, now_s: float, due_s: Mapping[int, float], num_answers: int) -> Action:
         """The next action. due_s: when each slot that wants a step wants it; num_answers: answers waiting for time."""

@@ -7,6 +7,7 @@ opens, reads and draws in pieces, too (`piecewise`).
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from vivavoce.content import Audio, Image, Message, Video
 from vivavoce.errors import DataError
 from vivavoce.omni.engine_protocol import (
+    FRAME_MS,
     OWN_FRAME_SAMPLES,
     OWN_RATE_HZ,
     AnswerDelta,
@@ -137,7 +139,7 @@ class ScriptedEngine:
             for message in messages:
                 # read for the step to come: going back to before that step unreads it
                 self._unstepped[slot] = _read(self._unstepped.get(slot, self._slots[slot][-1]), message)
-                yield self._piece(_count_steps(message))
+                yield self._piece(_count_steps(message), _count_heard(message))
         except GeneratorExit:
             self._unstepped.pop(slot, None)
             raise
@@ -153,10 +155,10 @@ class ScriptedEngine:
         image, self._slots[slot][-1] = _finish_drawing(self._slots[slot][-1])
         yield AnswerDelta(image=image, token_steps=DRAWING_STEPS % 4)
 
-    def _piece(self, token_steps: int) -> AnswerDelta:
+    def _piece(self, token_steps: int, heard_steps: int = 0) -> AnswerDelta:
         if self._step_s:
             time.sleep(self._step_s)
-        return AnswerDelta(token_steps=token_steps)
+        return AnswerDelta(token_steps=token_steps, heard_steps=heard_steps)
 
     def rewind(self, slot: int, frame_idx: int) -> None:
         """See `DuplexEngine`."""
@@ -188,7 +190,11 @@ class ScriptedEngine:
             event = "speak"
             now = replace(now, is_speaking=True, said_frames=0, to_say=_reply(now), loud_frames=0, quiet_frames=0)
         output = SlotOutput(
-            now.frame_idx, event, user_text=user_text, token_steps=sum(map(_count_steps, given.inserts))
+            now.frame_idx,
+            event,
+            user_text=user_text,
+            token_steps=sum(map(_count_steps, given.inserts)),
+            heard_steps=sum(map(_count_heard, given.inserts)),
         )
         if now.is_speaking:
             now, output = self._speak(now, output)
@@ -218,7 +224,8 @@ class ScriptedEngine:
         elif request.task == "transcribe":
             words = ("la",) * _count_words(last)
         num_read = sum(map(_count_steps, request.conversation.messages))
-        yield AnswerDelta(token_steps=num_read, prompt_steps=num_read)
+        num_heard = sum(map(_count_heard, request.conversation.messages))
+        yield AnswerDelta(token_steps=num_read, prompt_steps=num_read, heard_steps=num_heard)
         if request.task == "draw" or ("image" in request.outputs and now.draws):
             yield AnswerDelta(image=_draw(last.text + str(request.seed)), token_steps=DRAWING_STEPS)
         if not request.outputs & {"text", "audio"}:
@@ -260,8 +267,12 @@ def _read(now: _Slot, message: Message) -> _Slot:
 
 
 def _count_steps(message: Message) -> int:
-    """Token steps of reading it: one for all its words, and what its pictures and films take."""
-    return 1 + count_seen([message])
+    """Steps of reading it: one for all its words, what its pictures and films take, and a clock step for each 80 ms of sound."""
+    return 1 + count_seen([message]) + _count_heard(message)
+
+
+def _count_heard(message: Message) -> int:
+    return sum(math.ceil(part.duration_s * 1000 / FRAME_MS) for part in message.parts_of(Audio))
 
 
 def _count_words(message: Message) -> int:

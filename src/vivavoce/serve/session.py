@@ -69,6 +69,8 @@ class RealtimeSession:
         self.must_stop = False
         """Whether the slot has to fall silent with its next step."""
         self._must_rebuild = False
+        self._is_foreseen = False
+        """Whether the clock step that has begun was foreseen already."""
         self._last_append_s = float("-inf")
         self._started_s = now_s
         self.emit("session.created", session=self.show())
@@ -109,8 +111,10 @@ class RealtimeSession:
         else:
             pcm = None
             if self._may_hear():
+                self._is_foreseen = False
+                is_committed = self.turn.hearing.committed_waiting > 0
                 pcm = self.turn.hearing.pop()
-                self.turn.hear(pcm)
+                self.turn.hear(pcm, is_committed=is_committed)
             fed = self.context.take(pcm)
         force = None
         if self.must_stop:
@@ -135,6 +139,28 @@ class RealtimeSession:
             self.speech.say(output)
         if output.event == "stop" and self.state is State.SPEAKING:
             self.speech.end()
+
+    def foresee(self) -> SlotInput | None:
+        """What the next clock step would get if the silence that has begun in it goes on; None where there is none.
+
+        The model is asked by such a step whether it would take the turn. If so, `take_early`; if not, the step has to be
+        taken back, and the model hears what comes.
+        """
+        hearing = self.turn.hearing
+        tail = hearing.tail
+        if tail is None or self._is_foreseen or not (self.context.is_at_rest and self.model_may_begin()):
+            return None
+        if not self.turn.taking.is_falling_silent(tail):
+            return None
+        self._is_foreseen = True
+        return SlotInput(hearing.foresee(), (), self.turn.taking.speak_bias, may_speak=True)
+
+    def take_early(self, given: SlotInput, output: SlotOutput, now_s: float) -> None:
+        """The model took the turn in a step that was foreseen: the step counts, and what comes begins the next one."""
+        self._is_foreseen = False
+        self.turn.hear(self.turn.hearing.pop_begun())
+        self.context.take(given.user_pcm)
+        self.absorb(output, now_s)
 
     def poll(self, now_s: float) -> None:
         """Whatever happens without a clock step: guards' findings, the session's end."""

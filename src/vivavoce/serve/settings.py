@@ -13,6 +13,10 @@ OPENAI_VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "
 """Names that stock clients send; they mean our preset voice here, and the session says which it is."""
 EAGERNESS_BIAS = {"low": -2.0, "medium": 0.0, "auto": 0.0, "high": 1.5}
 """Added to the logit of `<speak>`. chosen: reference, 5.2."""
+PATIENCE_MS = {"low": 2000, "medium": 800, "auto": 800, "high": 400}
+"""Silence after speech from which on the bias grows by `IMPATIENCE` a clock step: a model that let the moment pass wishes
+to speak less and less. measured: LOG 2026-11-29."""
+IMPATIENCE = 1.0
 LONGEST_WAIT_MS = {"low": 8000, "medium": 4000, "auto": 4000, "high": 2000}
 """Silence after speech at which the model is made to answer. Source: the protocol's own documentation."""
 SEMANTIC_SILENCE_MS = 500

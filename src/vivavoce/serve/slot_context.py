@@ -42,6 +42,11 @@ class SlotContext:
         """Whether some of the present input buffer has been heard."""
         return self._buffer_frame_idx is not None
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing has to be done before the next clock step."""
+        return not (self._operations or self._inserts or self._replay)
+
     def tell(self, message: Message) -> None:
         """Have a message read before the next clock step."""
         self._inserts.append(message)

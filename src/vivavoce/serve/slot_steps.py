@@ -29,9 +29,19 @@ class _Held:
     given: SlotInput | None = None
     output: SlotOutput | None = None
     token_steps: int = 0
+    heard_steps: int = 0
     images: tuple[Image, ...] = ()
     is_read: bool = False
     """Nothing is left but the clock step."""
+
+    def add_to(self, output: SlotOutput) -> SlotOutput:
+        """What came of the clock step, with this work."""
+        return replace(
+            output,
+            images=output.images + self.images,
+            token_steps=output.token_steps + self.token_steps,
+            heard_steps=output.heard_steps + self.heard_steps,
+        )
 
 
 class SlotSteps:
@@ -74,24 +84,33 @@ class SlotSteps:
     def step(self, sessions: Mapping[int, RealtimeSession], now_s: float) -> dict[int, SlotOutput]:
         """One batch for these slots; returns what came of those that are done with it."""
         inputs: dict[int, SlotInput] = {}
-        token_steps: dict[int, int] = {}
+        read: dict[int, _Held] = {}
         for slot, session in sessions.items():
             held = self._held.pop(slot, None)
             if held is not None and held.given is not None:
-                inputs[slot], token_steps[slot] = held.given, held.token_steps
+                inputs[slot], read[slot] = held.given, held
                 continue
             given = self._prepare(slot, session, now_s)
             if given is not None:
                 inputs[slot] = given
         self.num_stepped = len(inputs)
         outputs = self._run(inputs, sessions) if inputs else {}
-        for slot, count in token_steps.items():
-            outputs[slot] = replace(outputs[slot], token_steps=outputs[slot].token_steps + count)
+        for slot, held in read.items():
+            outputs[slot] = held.add_to(outputs[slot])
         if self._in_pieces is not None:
             for slot in [slot for slot in outputs if self._in_pieces.is_drawing(slot)]:
                 if inputs[slot].force == "stop":
                     continue  # whoever made it stop waits for no drawing
                 self._held[slot] = _Held(self._in_pieces.draw(slot), output=outputs.pop(slot))
+        return outputs
+
+    def try_early(self, inputs: dict[int, SlotInput]) -> dict[int, SlotOutput]:
+        """One batch that counts only for the slots that begin to speak in it; for the others it is taken back."""
+        self.num_stepped = 0
+        outputs = self._engine.step(inputs)
+        for slot in [slot for slot, output in outputs.items() if output.event != "speak"]:
+            self._engine.rewind(slot, outputs.pop(slot).frame_idx)
+        self.num_stepped = len(outputs)
         return outputs
 
     def advance(self, sessions: Mapping[int, RealtimeSession]) -> dict[int, SlotOutput]:
@@ -106,16 +125,14 @@ class SlotSteps:
             delta = None
         if delta is not None:
             held.token_steps += delta.token_steps
+            held.heard_steps += delta.heard_steps
             held.images += (delta.image,) if delta.image is not None else ()
             return {}
         if held.output is None:
             held.is_read = True
             return {}
         del self._held[slot]
-        output = held.output
-        return {
-            slot: replace(output, images=output.images + held.images, token_steps=output.token_steps + held.token_steps)
-        }
+        return {slot: held.add_to(held.output)}
 
     def cut(self, slot: int) -> SlotOutput | None:
         """The response that a held slot's work is for was cancelled: nobody waits for the drawing, nor for speech.

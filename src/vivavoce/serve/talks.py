@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from vivavoce.errors import DataError
-from vivavoce.omni.engine_protocol import AnswerRequest, DuplexEngine, SlotOutput
+from vivavoce.omni.engine_protocol import AnswerRequest, DuplexEngine, SlotInput, SlotOutput
 from vivavoce.serve.client_events import Prepared, apply_event
 from vivavoce.serve.guards.session_guards import SessionGuards
 from vivavoce.serve.limits import Limits
@@ -88,6 +88,20 @@ class Talks:
             if at_s is not None:
                 due_s[slot] = at_s
         return due_s
+
+    def foresee(self) -> dict[int, SlotInput]:
+        """The clock steps that can be made before their sound is complete, as silence has begun in them."""
+        found = {}
+        for slot, talk in self._by_slot.items():
+            given = None if self._steps.is_held(slot) else talk.session.foresee()
+            if given is not None:
+                found[slot] = given
+        return found
+
+    def take_early(self, slot: int, given: SlotInput, output: SlotOutput, now_s: float) -> None:
+        """The model took the turn in a step that was foreseen."""
+        self._by_slot[slot].session.take_early(given, output, now_s)
+        self.flush(slot)
 
     def open(self, port: SessionPort, kind: str) -> int:
         """Give a talker a slot. Raises: WireError if none is free."""

@@ -10,13 +10,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vivavoce.serve.settings import EAGERNESS_BIAS, LONGEST_WAIT_MS, SEMANTIC_SILENCE_MS, TurnDetection
+from vivavoce.omni.engine_protocol import FRAME_MS
+from vivavoce.serve.settings import (
+    EAGERNESS_BIAS,
+    IMPATIENCE,
+    LONGEST_WAIT_MS,
+    PATIENCE_MS,
+    SEMANTIC_SILENCE_MS,
+    TurnDetection,
+)
 from vivavoce.serve.sound import measure_level_db
 from vivavoce.serve.vad import SpeechDetector, SpeechEdge, VoiceActivity
 
 SOUND_DB = -45.0
 """Louder than this is something to answer, though it be no speech (a bell, a knock). chosen."""
 _SOUND_FRAMES = 2
+QUIET_DB = -25.0
+"""This far below the loudest clock step of the turn, silence has begun. chosen."""
+LONGEST_FORESIGHT_MS = 1000
+"""Silence after which nothing is gained by foreseeing more of it. chosen."""
 BARGE_IN_MS = 800
 """Speech over the model's speech that is no back-channel; the model is stopped if it did not stop by itself. chosen."""
 
@@ -31,6 +43,7 @@ class TurnTaking:
         self._detector = self._make_detector()
         self._offset_ms = 0
         self._loud_frames = 0
+        self._loudest_db = -120.0
 
     @property
     def settings(self) -> TurnDetection | None:
@@ -51,6 +64,11 @@ class TurnTaking:
     def has_sound(self) -> bool:
         """Whether there is anything to answer since the last turn."""
         return self._detector.is_speech or self._loud_frames >= _SOUND_FRAMES
+
+    def is_falling_silent(self, tail: np.ndarray) -> bool:
+        """Whether `tail`, the last 20 ms, is silence that has just begun after the user's speech."""
+        is_recent = self._detector.is_speech and self._detector.silent_ms <= LONGEST_FORESIGHT_MS
+        return is_recent and measure_level_db(tail) < self._loudest_db + QUIET_DB
 
     @property
     def is_barging_in(self) -> bool:
@@ -73,8 +91,12 @@ class TurnTaking:
 
     @property
     def speak_bias(self) -> float:
-        """What eagerness adds to the logit of `<speak>`."""
-        return EAGERNESS_BIAS[self._settings.eagerness] if self.model_decides and self._settings else 0.0
+        """What eagerness adds to the logit of `<speak>`, and what waiting adds after speech that nobody answered."""
+        if not self.model_decides or self._settings is None:
+            return 0.0
+        eagerness = self._settings.eagerness
+        waited_ms = self._detector.silent_ms - PATIENCE_MS[eagerness] if self._detector.is_speech else 0
+        return EAGERNESS_BIAS[eagerness] + IMPATIENCE * max(0, waited_ms) / FRAME_MS
 
     def configure(self, settings: TurnDetection | None, heard_ms: int) -> None:
         """Change the way from now on."""
@@ -90,8 +112,9 @@ class TurnTaking:
         """Edges found in the next clock step of sound; their times count all sound heard in the session."""
         if self._settings is None:
             return []
-        if measure_level_db(frame) > SOUND_DB:
-            self._loud_frames += 1
+        level_db = measure_level_db(frame)
+        self._loudest_db = max(self._loudest_db, level_db)
+        self._loud_frames += level_db > SOUND_DB
         edges = self._detector.feed(self._vad.feed(frame))
         return [SpeechEdge(edge.kind, edge.time_ms + self._offset_ms) for edge in edges]
 
@@ -99,6 +122,7 @@ class TurnTaking:
         """The user's turn is over, by whoever's decision."""
         self._detector.end_speech()
         self._loud_frames = 0
+        self._loudest_db = -120.0
 
     def forget_sound(self) -> None:
         """Sounds so far need no answer any more."""

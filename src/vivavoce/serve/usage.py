@@ -3,7 +3,8 @@
 A clock step of 80 ms in which the model hears the user is one audio token in, one in which it speaks one audio token out. A
 token step is one text token, or in a picture or film that is read one image token: in if it was read, out if the model made
 it, and a drawing is 66 text tokens, since no type of the protocols has images out. A word said along a clock step counts
-as a text token beside that step's audio token. Recordings among what is read count as text: their steps are not told apart.
+as a text token beside that step's audio token. Recordings among what is read, a film's sound too, are clock steps, and so
+audio tokens.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Usage:
 
     def note_answer(self, delta: AnswerDelta) -> None:
         """A piece of an answer made turn by turn."""
-        self._note_tokens(delta.prompt_steps)
+        self.input_audio += delta.heard_steps
+        self._note_tokens(delta.prompt_steps - delta.heard_steps)
         if delta.pcm is not None:
             self.output_audio += -(-len(delta.pcm) // OWN_FRAME_SAMPLES)
             self.output_text += bool(delta.text)
@@ -79,9 +81,9 @@ class Usage:
 
     def note_read(self, output: SlotOutput, *, is_heard: bool, messages: Iterable[Message] = ()) -> None:
         """What the live slot read in a clock step, `messages` among it; is_heard: the microphone was open."""
-        self.input_audio += is_heard
+        self.input_audio += is_heard + output.heard_steps
         self.to_see += count_seen(messages)
-        self._note_tokens(output.token_steps - _count_drawn(output))
+        self._note_tokens(output.token_steps - output.heard_steps - _count_drawn(output))
         self.to_see = 0
 
     def _note_tokens(self, num_read: int) -> None:

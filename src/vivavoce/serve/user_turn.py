@@ -56,8 +56,12 @@ class UserTurn:
 
     # ---- clock steps
 
-    def hear(self, frame: np.ndarray) -> None:
-        """One clock step of sound, [1280] float32 at 16 kHz."""
+    def hear(self, frame: np.ndarray, *, is_committed: bool = False) -> None:
+        """One clock step of sound, [1280] float32 at 16 kHz; is_committed: it is part of a turn that is over already."""
+        if is_committed:
+            self.taking.hear(frame)
+            self.taking.end_turn()
+            return
         for edge in self.taking.hear(frame):
             if edge.kind == "start":
                 self._start(edge)

@@ -173,7 +173,7 @@ class Worker:
             self._step(action.slots)
         elif isinstance(action, Advance):
             self._advance()
-        else:
+        elif not self._try_early(action, now_s):
             self._sleep(action, now_s)
 
     def _sleep(self, action: Sleep, now_s: float) -> None:
@@ -198,12 +198,40 @@ class Worker:
         for slot in slots:
             if slot in outputs:
                 self._talks.absorb(slot, outputs[slot], ended_s)
+                if outputs[slot].event == "speak":
+                    self.metrics.first_sound_step_s.observe(ended_s - started_s)
             else:
                 self._talks.flush(slot)
         if self._steps.num_stepped:
-            self._scheduler.note_step(ended_s - started_s)
-            self.metrics.step_s.observe(ended_s - started_s)
-            self.metrics.steps.inc(self._steps.num_stepped)
+            self._note_step(started_s, ended_s)
+
+    def _try_early(self, action: Sleep, now_s: float) -> bool:
+        """Ask the model before its clock step is complete whether it takes the turn; whether there was anyone to ask it for."""
+        if not self._scheduler.has_time_to_foresee(now_s, action.until_s):
+            return False
+        inputs = self._talks.foresee()
+        if not inputs:
+            return False
+        try:
+            outputs = self._steps.try_early(inputs)
+        except Exception:
+            _log.exception("a step of slots %s before its time failed", tuple(inputs))
+            for slot in inputs:
+                self._talks.fail(slot)
+            return True
+        ended_s = time.monotonic()
+        self._note_step(now_s, ended_s)
+        self.metrics.early_tries.inc(len(inputs))
+        for slot, output in outputs.items():
+            self.metrics.early_starts.inc()
+            self._talks.take_early(slot, inputs[slot], output, ended_s)
+            self.metrics.first_sound_step_s.observe(ended_s - now_s)
+        return True
+
+    def _note_step(self, started_s: float, ended_s: float) -> None:
+        self._scheduler.note_step(ended_s - started_s)
+        self.metrics.step_s.observe(ended_s - started_s)
+        self.metrics.steps.inc(self._steps.num_stepped)
 
     def _advance(self) -> None:
         """Use free time: a piece of a held slot's work, or of an answer, by turns."""

@@ -203,7 +203,7 @@ def test_a_measuring_command_runs_on_any_model(arguments: list[str], key: str, m
 def test_the_matrix_command_crosses_the_models_it_is_given(model: str, tmp_path: Path) -> None:
     out = tmp_path / "report.json"
     options = ["--num-problems", "1", "--sampling.num-critiques", "1", "--sampling.max-new-tokens", "4"]
-    assert main(["critique", "matrix", "--models", model, *options, "--json", str(out)]) == 0
+    assert main(["critique", "matrix", model, *options, "--json", str(out)]) == 0
     assert list(json.loads(out.read_text())["cells"]) == [model]
 
 
@@ -211,7 +211,7 @@ def test_training_and_criticising_from_a_store(tmp_path: Path, capsys: pytest.Ca
     store, out = str(tmp_path / "s.db"), tmp_path / "run"
     assert main(["critique", "synthesise", "--store", store, "--num", "2"]) == 0
     options = ["--config.base", "2xs", "--config.num-examples", "16", "--config.batch-examples", "8"]
-    assert main(["critique", "train", "--out", str(out), "--store", store, *options]) == 0
+    assert main(["critique", "train", str(out), "--store", store, *options]) == 0
     assert "validation loss" in capsys.readouterr().out
     sampling = ["--sampling.num-critiques", "2", "--sampling.max-new-tokens", "4", "--sources", "synthetic/addition"]
     assert main(["critique", "criticise", "--store", store, "--model", str(out / "model"), *sampling]) == 0
@@ -219,5 +219,5 @@ def test_training_and_criticising_from_a_store(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_training_from_an_empty_store_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["critique", "train", "--out", str(tmp_path / "run"), "--store", str(tmp_path / "s.db")]) == 2
+    assert main(["critique", "train", str(tmp_path / "run"), "--store", str(tmp_path / "s.db")]) == 2
     assert "has no train example" in capsys.readouterr().err

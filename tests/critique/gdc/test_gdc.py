@@ -24,7 +24,7 @@ from vivavoce.critique.gdc.definitions import (
     pick_quality,
     place,
 )
-from vivavoce.critique.gdc.measuring import GdcConfig, make_preset, measure_task
+from vivavoce.critique.gdc.measuring import GdcConfig, make_preset, measure_task, pool_tasks
 from vivavoce.critique.synthetic.registry import generate_problems, make_tasks
 from vivavoce.critique.synthetic.task import Problem, SyntheticTask, is_critiqueable
 from vivavoce.errors import ConfigError
@@ -103,6 +103,17 @@ def test_a_critic_that_always_complains_is_charged_for_it() -> None:
     assert honest.critique.value == 1
     assert loud.critique.value == pytest.approx(0)
     assert loud.parts["critique_false_alarms_free"].value == 1
+
+
+def test_tasks_pooled_are_one_measure_over_the_items_of_all() -> None:
+    found = [measure_task(make_model(TASKS[name]), TASKS[name], CONFIG) for name in ("addition", "alphabetising")]
+    alone, both = pool_tasks(found[:1], seed=0), pool_tasks(found, seed=0)
+    assert alone["CD"].value == found[0].gaps["CD"].value
+    assert alone["CD_pairs"].value == found[0].gaps["CD_pairs"].value
+    assert both["CD"].n == found[0].gaps["CD"].n + found[1].gaps["CD"].n
+    assert both["discriminator"].value == 1
+    means = [part.generator.value for part in found]
+    assert both["generator"].value == pytest.approx(sum(means) / 2)
 
 
 def test_answers_out_of_form_are_left_out_and_counted() -> None:

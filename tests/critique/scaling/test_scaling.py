@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vivavoce.critique import scaling
-from vivavoce.critique.scaling import ScalingConfig, draw, list_curve, run_scaling
+from vivavoce.critique.scaling import ScalingConfig, draw, list_curve, make_training, run_scaling
 from vivavoce.critique.training import TrainingConfig
 from vivavoce.errors import ConfigError
 
@@ -20,7 +20,8 @@ def point(size: str, loss: float, gain: float | None) -> dict:
     return {
         "size": size, "loss_nats_per_char": estimate(loss),
         "refinement": {"conditional_best - original": estimate(gain), "direct - original": estimate(0.0)},
-        "tasks": {"addition": {"gaps": {name: estimate(0.2) for name in ("GD", "GC", "CD")}}},
+        "tasks": {"addition": {"gaps": {name: estimate(0.2) for name in ("GD", "GC", "CD", "CD_pairs")}}},
+        "all_tasks": {name: estimate(0.3) for name in ("GD", "GC", "CD", "CD_pairs")},
     }  # fmt: skip
 
 
@@ -76,3 +77,13 @@ def test_the_recipe_runs_at_toy_size_and_goes_on_where_it_stopped(tmp_path: Path
     before = (tmp_path / "xs" / "point.json").stat().st_mtime_ns
     run_scaling(config, tmp_path)
     assert (tmp_path / "xs" / "point.json").stat().st_mtime_ns == before
+
+
+def test_a_pretrained_size_has_its_own_rate_and_share_of_examples_and_nothing_else() -> None:
+    shared = TrainingConfig(num_examples=640, batch_examples=64, learning_rate=2e-3)
+    config = ScalingConfig(training=shared, pretrained_num_examples=80, pretrained_batch_examples=8, seed=3)
+    small, large = make_training("xs", config), make_training("smollm2-135m-instruct", config)
+    assert (small.num_examples, small.batch_examples, small.learning_rate, small.seed) == (640, 64, 2e-3, 3)
+    assert (large.num_examples, large.batch_examples, large.learning_rate, large.seed) == (80, 8, 1e-4, 3)
+    alike = make_training("smollm2-135m-instruct", ScalingConfig(training=shared))
+    assert (alike.num_examples, alike.batch_examples) == (640, 64)

@@ -41,9 +41,11 @@ class Server:
 
     def __init__(self, folder: Path, fill: Callable[[Session], Any] | None = None) -> None:
         self.path, self.media = folder / "study.db", folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        # bound and never listening: ours until the end, also while no server listens (Linux, both with SO_REUSEADDR)
+        self.held = socket.socket()
+        self.held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.held.bind(("127.0.0.1", 0))
+        self.port = self.held.getsockname()[1]
         self.base = f"http://127.0.0.1:{self.port}"
         with open_store(self.path) as store, store.session() as session:
             (fill or fill_demo)(session)
@@ -78,6 +80,11 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def close(self) -> None:
+        """Kill it and give the port back."""
+        self.kill()
+        self.held.close()
+
     def link(self, role: str = "labeller") -> str:
         """A new person's link."""
         with open_store(self.path) as store, store.session() as session:
@@ -96,7 +103,7 @@ def fill_demo(session: Session) -> None:
 def server(tmp_path: Path) -> Iterator[Server]:
     started = Server(tmp_path)
     yield started
-    started.kill()
+    started.close()
 
 
 @pytest.fixture(scope="module")
@@ -382,7 +389,7 @@ def media_server(tmp_path: Path, shrink_plan: Callable[..., StudyPlan]) -> Itera
     )  # fmt: skip
     started = Server(tmp_path, fill_media(tmp_path, plan))
     yield started
-    started.kill()
+    started.close()
 
 
 def mark_region(page: Any) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import func, select, update
 from starlette.testclient import TestClient
 
+from vivavoce.cli import main
 from vivavoce.critique.loaders.importing import import_path
 from vivavoce.critique.store import Answer, Critique, Passage, Question, Store, add, utc_now
 from vivavoce.critique.study.accounts import invite
@@ -68,7 +70,7 @@ def app(sqlite_store: Store, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def visit(app: Any, sqlite_store: Store) -> Iterator[Callable[..., Visitor]]:
+def visit(app: Any, sqlite_store: Store) -> Callable[..., Visitor]:
     """Invites a person and signs them in."""
 
     def make(role: str = "labeller") -> Visitor:
@@ -343,3 +345,20 @@ def test_a_picture_is_shown_and_its_regions_come_back(
 
 def _csrf(page: str) -> str:
     return re.findall(r'name="csrf" value="([^"]+)"', page)[0]
+
+
+def test_a_free_port_is_taken_and_told_and_one_in_use_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import uvicorn
+
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
+    main(["study", "serve", "--store", str(tmp_path / "s.db"), "--port", "0"])
+    told = re.findall(r"http://127\.0\.0\.1:(\d+);", capsys.readouterr().out)
+    assert int(told[0]) > 0
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["study", "serve", "--store", str(tmp_path / "s.db"), "--port", str(port)]) == 2
+    assert f"cannot serve on 127.0.0.1, port {port}: Address already in use" in capsys.readouterr().err
+    assert main(["study", "serve", "--store", str(tmp_path / "s.db"), "--port", "70000"]) == 2
+    assert "need 0 (any free one) to 65535" in capsys.readouterr().err

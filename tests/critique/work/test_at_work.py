@@ -166,7 +166,9 @@ def test_a_head_that_knows_which_cue_holds_where_leads_over_all_and_not_within_a
     assert {source: found.model.value for source, found in report.by_source.items()} == {"one": 1.0, "two": 1.0}
     assert report.by_source["one"].best_trivial == "longer"
     assert report.by_source["two"].best_trivial == "shorter"
-    assert all(found.lead_over_best_trivial.value == 0 for found in report.by_source.values())
+    for found in report.by_source.values():
+        lead = found.lead_over_best_trivial
+        assert (lead.value, lead.low, lead.high) == (0, pytest.approx(-0.161, abs=1e-3), pytest.approx(0.161, abs=1e-3))
     assert rank_report_to_json(report)["by_source"]
 
 
@@ -182,6 +184,9 @@ def test_refinement_with_good_critiques_beats_direct_and_costs_what_it_costs() -
     assert set(report.quality) == set(METHODS)
     assert report.quality["conditional_best"].value == 1
     assert report.quality["direct"].value == report.quality["original"].value
+    unchanged = report.differences["direct - original"]
+    assert unchanged.value == 0
+    assert unchanged.high == pytest.approx(3.8415 / (len(PROBLEMS) + 3.8415), abs=1e-4)
     gain = report.differences["conditional_best - direct"]
     assert gain.low is not None
     assert gain.low > 0
@@ -203,6 +208,11 @@ def test_the_matrix_shows_who_is_flawed_and_who_finds_it() -> None:
     matrix = measure_matrix(models, [TASK], {TASK.name: PROBLEMS}, Sampling(num_critiques=2))
     assert matrix.cells["strong"]["weak"].value == 1
     assert matrix.cells["weak"]["weak"].value == 0
+    for row in matrix.cells.values():
+        for cell in row.values():
+            assert cell.low is not None
+            assert cell.high is not None
+            assert 0 <= cell.low < cell.high <= 1
     weak, strong = matrix.flawed["weak"].value, matrix.flawed["strong"].value
     assert weak is not None
     assert strong is not None
@@ -243,7 +253,10 @@ def test_planted_precision_recall_and_false_alarms_by_hand() -> None:
     twins = [Twins("p1", "p", "q", ANSWER, clean, FLAW), Twins("p2", "p", "q", ANSWER, clean, FLAW)]
     report = measure_planted(Fixed(), twins, seed=0, num_draws=50)
     assert (report.precision.value, report.recall.value, report.false_alarms.value) == (pytest.approx(1 / 3), 1, 1)
-    assert compare_recall(report, report, twins).value == 0
+    none = compare_recall(report, report, twins)
+    # z^2 / (n + z^2) of 2 passages, of either sign: two that agree say little
+    assert (none.value, none.low, none.high) == (0, pytest.approx(-0.658, abs=1e-3), pytest.approx(0.658, abs=1e-3))
+    assert (report.recall.low, report.recall.high) == (pytest.approx(0.342, abs=1e-3), 1)
 
 
 def test_the_lexical_critic_quotes_what_the_passage_lacks() -> None:

@@ -70,6 +70,24 @@ def test_greedy_sampling_does_not_depend_on_the_batch(tiny: LanguageModel) -> No
     assert together == alone
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_reading_a_prompt_once_for_all_its_completions_gives_the_same_completions(
+    tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    once = tiny.sample(prompts(), 3, max_new_tokens=8, temperature=temperature, seed=3)
+    assert [len(row) for row in once] == [3] * len(prompts())
+    monkeypatch.setattr(tiny, "_read_prompts", lambda *_: None)
+    assert tiny.sample(prompts(), 3, max_new_tokens=8, temperature=temperature, seed=3) == once
+
+
+def test_more_completions_than_fit_a_batch_come_in_several(
+    tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tiny.sample(prompts(2), 5, max_new_tokens=4, temperature=0, seed=0)
+    monkeypatch.setattr(tiny, "batch_tokens", 2 * max(len(tiny.fit(prompt).prompt_ids) + 4 for prompt in prompts(2)))
+    assert tiny.sample(prompts(2), 5, max_new_tokens=4, temperature=0, seed=0) == whole
+
+
 def test_sampling_is_seeded_and_leaves_the_callers_random_state(tiny: LanguageModel) -> None:
     before = torch.random.get_rng_state()
     first = tiny.sample(prompts(3), 2, max_new_tokens=6, temperature=1, seed=1)
@@ -101,7 +119,9 @@ def test_a_passage_longer_than_the_context_is_cut_and_a_question_is_not(tiny: La
     assert isinstance(grade, Graded | Ungraded)
     assert len(tiny.fit(long, reserve_tokens=1).prompt_ids) < tiny.context_tokens
     with pytest.raises(DataError, match="without any passage"):
-        tiny.judge("critiqueability", [render("critiqueability", passage="p", question="x" * 2000, answer="a")])
+        tiny.measure_labels(
+            "critiqueability", [render("critiqueability", passage="p", question="x" * 2000, answer="a")]
+        )
     assert tiny.measure_losses([render("answer", passage="p", question="x" * 2000, target="a")]) == [
         Ungraded("too_long")
     ]
@@ -201,3 +221,13 @@ def test_calibration_recovers_a_planted_scale_and_offset() -> None:
         fit_calibration([1.0, 2.0], [True, True])
     with pytest.raises(DataError, match="not finite"):
         fit_calibration([1.0, float("nan")], [True, False])
+
+
+def test_a_prompt_that_cannot_fit_is_ungraded_and_the_others_are_judged(tiny: LanguageModel) -> None:
+    long = render("helpfulness", passage="p", question="q", answer="a" * 600, critique="c")
+    short = render("helpfulness", passage="p", question="q", answer="a", critique="c")
+    first, second, third = tiny.judge("helpfulness", [short, long, short])
+    assert isinstance(second, Ungraded)
+    assert second.reason == "too_long"
+    assert first == third
+    assert first == tiny.judge("helpfulness", [short])[0]

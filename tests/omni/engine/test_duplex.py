@@ -158,7 +158,12 @@ def test_inserts_are_read_before_the_clock_step(engine: OmniEngine) -> None:
     out = engine.step({0: SlotInput(FRAMES[1], (user(PICTURE), user(film), assistant("hello"), system("be brief")))})[0]
     assert out.token_steps > 64 + 3 * 16
     sound = Audio(FRAMES[2], 16_000)
-    assert engine.step({0: SlotInput(FRAMES[2], (user(sound),))})[0].token_steps >= 6
+    heard = engine.step({0: SlotInput(FRAMES[2], (user(sound),))})[0]
+    assert heard.token_steps >= 6
+    pieces = list(engine.read(0, (user(sound),)))
+    # the same in pieces
+    assert sum(piece.heard_steps for piece in pieces) == heard.heard_steps > 0
+    assert sum(piece.token_steps for piece in pieces) == heard.token_steps
 
 
 def test_an_insert_longer_than_the_context_is_refused_and_changes_nothing(engine: OmniEngine) -> None:

@@ -25,6 +25,8 @@ from vivavoce.grading import Grade, Graded, Ungraded
 from vivavoce.rbr.check import load_rules
 from vivavoce.rbr.graders.endpoint import EndpointConfig, EndpointGrader
 from vivavoce.rbr.graders.interface import GradeRequest, Item, grade_all_now
+from vivavoce.rbr.graders.mixture import MixtureGrader
+from vivavoce.rbr.graders.open import open_grader
 
 RULES = load_rules()
 REQUEST = GradeRequest(item=Item(prompt=(user("Hi"),), completion="I'm sorry."), propositions=("apology",))
@@ -43,6 +45,14 @@ def grade_with(outputs: Any, **config: Any) -> tuple[Grade, EndpointGrader]:
     model = get_model("mockllm/model", custom_outputs=outputs, memoize=False)
     grader = EndpointGrader(EndpointConfig(model="mockllm/model", **config), RULES.propositions, model=model)
     return grade_all_now(grader, [REQUEST])[0]["apology"], grader
+
+
+def test_what_an_endpoint_charges_reaches_the_grader_that_a_text_names() -> None:
+    grader = open_grader("checkers,apology=endpoint:mockllm/model", RULES, prices=(2.0, 3.0)).grader
+    assert isinstance(grader, MixtureGrader)
+    asked = grader.by_proposition["apology"]
+    assert isinstance(asked, EndpointGrader)
+    assert (asked.config.input_price, asked.config.output_price) == (2.0, 3.0)
 
 
 def test_top_logprobs_become_a_probability() -> None:

@@ -18,7 +18,7 @@ transport.on("conversation.item.truncated", (event) => { seen.truncatedMs = even
 transport.on("turn_done", ({ response }) => seen.turns.push(response.usage.totalTokens));
 
 const until = async (isTrue, what) => {
-  const end = Date.now() + 15000;
+  const end = Date.now() + 90000;
   while (!isTrue()) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what}: ${JSON.stringify(seen)}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from inspect_ai.model import (
     ChatCompletionChoice,
@@ -22,7 +24,7 @@ from vivavoce.card.media_store import MediaStore
 from vivavoce.card.speech import measure_audible_s
 from vivavoce.content import Audio, Conversation, Image, Message, Text
 from vivavoce.content_formats import from_inspect
-from vivavoce.errors import DataError, EndpointError
+from vivavoce.errors import ConfigError, DataError, EndpointError
 from vivavoce.media import read_audio
 
 OUTPUT_RATE_HZ = 24_000
@@ -70,6 +72,28 @@ def read_reason(error: BaseException) -> str:
             return "timeout"
         current = current.__cause__ or current.__context__
     return "error"
+
+
+def refuse_arguments(provider: type, unknown: Mapping[str, Any]) -> None:
+    """Refuse model arguments that `provider` does not know: one that is misspelt must not be left out in silence.
+
+    Raises: ConfigError if there is any.
+    """
+    if unknown:
+        given = ("self", "model_name", "base_url", "api_key", "config", "model_args")
+        known = [name for name in inspect.signature(provider).parameters if name not in given]
+        raise ConfigError(f"model arguments {sorted(unknown)} are unknown; allowed: {', '.join(known)}")
+
+
+def check_address(base_url: str) -> str:
+    """`base_url`, where it is an address that can be called.
+
+    Raises: ConfigError if it isn't.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigError(f"base url is {base_url!r}; need http:// or https://; write http://127.0.0.1:8000/v1")
+    return base_url
 
 
 class Request(NamedTuple):

@@ -21,7 +21,7 @@ from inspect_ai.model import (
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from vivavoce.card.providers.answering import fail, make_output, read_request
+from vivavoce.card.providers.answering import fail, make_output, read_request, refuse_arguments
 from vivavoce.card.speech import open_studio
 from vivavoce.content import Audio, Message, Text
 
@@ -40,9 +40,9 @@ class CascadeAPI(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
+        refuse_arguments(type(self), model_args)
         self.studio = open_studio(studio)
         self.inner = get_model(model_name, base_url=base_url, **(inner_args or {}))
-        self.model_args = model_args
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig

@@ -1,6 +1,9 @@
 """`viva-chat/MODEL`: chat completions with audio in and out, on any OpenAI-compatible server.
 
 `--model-base-url` or `VIVA_CHAT_BASE_URL` names the server. Inspect's own providers cannot ask for audio.
+
+Inspect keeps a model for the whole process and gives every evaluation an event loop of its own; a connection lives and
+dies with the loop it was opened on. So nothing here outlasts one answer: each has its own client, closed behind it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import os
 import time
 from typing import Any
 
+import httpx
 import numpy as np
 import openai
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, ModelUsage, RetryDecision
@@ -19,10 +23,12 @@ from vivavoce.card.providers.answering import (
     OUTPUT_RATE_HZ,
     TIMEOUT_S,
     Request,
+    check_address,
     fail,
     make_output,
     read_request,
     read_wav_answer,
+    refuse_arguments,
 )
 from vivavoce.content import Audio
 from vivavoce.content_formats import to_openai
@@ -49,15 +55,21 @@ class ChatAPI(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, ["VIVA_CHAT_API_KEY"], config or GenerateConfig())
-        base_url = base_url or os.environ.get("VIVA_CHAT_BASE_URL") or "http://127.0.0.1:8000/v1"
-        self.client = openai.AsyncOpenAI(
-            base_url=base_url, api_key=self.api_key or "none", max_retries=0, timeout=timeout_s
-        )
+        refuse_arguments(type(self), model_args)
+        self.base_url = check_address(base_url or os.environ.get("VIVA_CHAT_BASE_URL") or "http://127.0.0.1:8000/v1")
+        # the costly part of a client (some 30 ms), and no loop has a hold on it
+        self.trust = httpx.create_ssl_context()
         self.stream, self.rate_hz, self.voice, self.timeout_s = stream, rate_hz, voice, timeout_s
-        self.model_args = model_args
 
-    async def aclose(self) -> None:
-        await self.client.close()
+    def open_client(self) -> openai.AsyncOpenAI:
+        """A client of its own for one answer; use it as a context, so that its connection is closed."""
+        return openai.AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=self.api_key or "none",
+            max_retries=0,
+            timeout=self.timeout_s,
+            http_client=openai.DefaultAsyncHttpxClient(verify=self.trust),
+        )
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
@@ -65,21 +77,20 @@ class ChatAPI(ModelAPI):
         request = read_request(input, config)
         started = time.monotonic()
         try:
-            answered = await (self._stream if self.stream else self._complete)(
-                self._arguments(request, config), request
-            )
+            async with self.open_client() as client:
+                answered = await (self._stream if self.stream else self._complete)(
+                    client, self._arguments(request, config)
+                )
         except openai.APITimeoutError as error:
-            raise fail("timeout", f"{self.client.base_url} gave no answer in {self.timeout_s:.0f} s") from error
+            raise fail("timeout", f"{self.base_url} gave no answer in {self.timeout_s:.0f} s") from error
         except openai.RateLimitError:
             raise
         except openai.APIConnectionError as error:
-            raise fail("endpoint_down", f"cannot reach {self.client.base_url} ({error}); is the server up?") from error
+            raise fail("endpoint_down", f"cannot reach {self.base_url} ({error}); is the server up?") from error
         except openai.InternalServerError:
             raise
         except openai.APIStatusError as error:
-            raise fail(
-                "bad_answer", f"{self.client.base_url} answered {error.status_code}: {str(error)[:200]}"
-            ) from error
+            raise fail("bad_answer", f"{self.base_url} answered {error.status_code}: {str(error)[:200]}") from error
         text, audio, usage, timings = answered
         metadata = {"generate_s": round(time.monotonic() - started, 4), **timings}
         return make_output(self.model_name, text, audio, request=request, usage=usage, metadata=metadata)
@@ -102,8 +113,8 @@ class ChatAPI(ModelAPI):
             }
         return arguments
 
-    async def _complete(self, arguments: dict[str, Any], request: Request):
-        completion = await self.client.chat.completions.create(**arguments)
+    async def _complete(self, client: openai.AsyncOpenAI, arguments: dict[str, Any]):
+        completion = await client.chat.completions.create(**arguments)
         if not completion.choices:
             raise fail("bad_answer", f"{self.model_name} returned no choice")
         message = completion.choices[0].message
@@ -113,10 +124,10 @@ class ChatAPI(ModelAPI):
             audio = read_wav_answer(_decode(message.audio.data, self.model_name), self.model_name, rate_hz=self.rate_hz)
         return text, audio, _read_usage(completion.usage), {}
 
-    async def _stream(self, arguments: dict[str, Any], request: Request):
+    async def _stream(self, client: openai.AsyncOpenAI, arguments: dict[str, Any]):
         text, sound, timings = "", bytearray(), {}
         started = time.monotonic()
-        async for chunk in await self.client.chat.completions.create(**arguments, stream=True):
+        async for chunk in await client.chat.completions.create(**arguments, stream=True):
             if not chunk.choices:
                 continue
             delta = chunk.choices[0].delta

@@ -18,7 +18,14 @@ from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from vivavoce.card.evaluation import Item
-from vivavoce.card.providers.answering import OUTPUT_RATE_HZ, fail, make_output, read_request, read_wav_answer
+from vivavoce.card.providers.answering import (
+    OUTPUT_RATE_HZ,
+    fail,
+    make_output,
+    read_request,
+    read_wav_answer,
+    refuse_arguments,
+)
 from vivavoce.card.sources import DataSource
 from vivavoce.card.speech import open_studio
 from vivavoce.content import Audio, Conversation
@@ -48,10 +55,10 @@ class FakeAPI(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
+        refuse_arguments(type(self), model_args)
         if model_name not in SCRIPTS and reply is None:
             raise ConfigError(f"script {model_name!r} is unknown; allowed: {', '.join(SCRIPTS)}")
         self.studio, self.reply, self.delay_s = open_studio(studio), reply, delay_s
-        self.model_args = model_args
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig

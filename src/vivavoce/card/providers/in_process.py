@@ -17,7 +17,7 @@ import anyio.to_thread
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from vivavoce.card.providers.answering import fail, make_output, read_request
+from vivavoce.card.providers.answering import fail, make_output, read_request, refuse_arguments
 from vivavoce.content import Audio, Image, Message, Text
 from vivavoce.errors import CheckpointError, VivaError
 from vivavoce.omni.engine_protocol import AnswerRequest
@@ -39,8 +39,8 @@ class InProcessAPI(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
+        refuse_arguments(type(self), model_args)
         self.path = str(path or find_checkpoint(model_name))
-        self.model_args = model_args
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig

@@ -19,13 +19,24 @@ from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput
 from inspect_ai.tool import ToolChoice, ToolInfo
 from websockets.exceptions import WebSocketException
 
-from vivavoce.card.providers.answering import OUTPUT_RATE_HZ, TIMEOUT_S, Request, fail, make_output, read_request
+from vivavoce.card.providers.answering import (
+    OUTPUT_RATE_HZ,
+    TIMEOUT_S,
+    Request,
+    check_address,
+    fail,
+    make_output,
+    read_request,
+    refuse_arguments,
+)
 from vivavoce.card.speech import AUDIBLE_RMS, find_audible_span
 from vivavoce.content import Audio, Message
+from vivavoce.errors import ConfigError
 from vivavoce.media import resample
 
 FRAME_S = 0.02
 """Seconds of sound a packet."""
+ENDPOINTING = ("server_vad", "push_to_talk")
 
 
 class RealtimeAPI(ModelAPI):
@@ -48,10 +59,14 @@ class RealtimeAPI(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, ["VIVA_REALTIME_API_KEY"], config or GenerateConfig())
-        base_url = base_url or os.environ.get("VIVA_REALTIME_BASE_URL") or "http://127.0.0.1:8000/v1"
+        refuse_arguments(type(self), model_args)
+        if endpointing not in ENDPOINTING:
+            raise ConfigError(f"endpointing is {endpointing!r}; allowed: {', '.join(ENDPOINTING)}")
+        if pace <= 0:
+            raise ConfigError(f"pace is {pace}; need more than 0, 1 for real time")
+        base_url = check_address(base_url or os.environ.get("VIVA_REALTIME_BASE_URL") or "http://127.0.0.1:8000/v1")
         self.client = openai.AsyncOpenAI(base_url=base_url, api_key=self.api_key or "none", max_retries=0)
         self.endpointing, self.pace, self.voice, self.timeout_s = endpointing, pace, voice, timeout_s
-        self.model_args = model_args
 
     async def aclose(self) -> None:
         await self.client.close()

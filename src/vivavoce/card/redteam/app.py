@@ -20,6 +20,7 @@ from inspect_ai.model import (
     ChatMessage,
     ChatMessageAssistant,
     ChatMessageUser,
+    Content,
     ContentAudio,
     ContentText,
     GenerateConfig,
@@ -166,8 +167,10 @@ def _make_messages(body: Ask, store: MediaStore) -> tuple[list[ChatMessage], str
     """
     messages: list[ChatMessage] = []
     for turn in body.turns:
-        kind = ChatMessageUser if turn.role == "user" else ChatMessageAssistant
-        messages.append(kind(content=turn.text))
+        if turn.role == "assistant":
+            messages.append(ChatMessageAssistant(content=turn.text))
+        else:
+            messages.append(ChatMessageUser(content=_say_again(turn, store)))
     if not body.sound:
         if not body.text.strip():
             raise DataError("there is nothing to send; write or record something")
@@ -181,6 +184,24 @@ def _make_messages(body: Ask, store: MediaStore) -> tuple[list[ChatMessage], str
     written = [ContentText(text=body.text)] if body.text.strip() else []
     messages.append(ChatMessageUser(content=[part, *written]))
     return messages, str(part.internal["file"]) if isinstance(part.internal, dict) else ""
+
+
+def _say_again(turn: Turn, store: MediaStore) -> list[Content]:
+    """An earlier turn of the person's, as the model heard it then: its sound from the store, its words.
+
+    Raises: DataError if it had neither, or its sound is no longer kept.
+    """
+    content: list[Content] = []
+    if turn.sound:
+        path = store.folder / turn.sound
+        if not path.is_file():
+            raise DataError(f"the sound {turn.sound} of an earlier turn is not kept here; begin a new talk")
+        content.append(store.to_content(read_audio(path)))
+    if turn.text.strip():
+        content.append(ContentText(text=turn.text))
+    if not content:
+        raise DataError("an earlier turn has neither words nor sound; begin a new talk")
+    return content
 
 
 def _find_sound(content: Any) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,7 +46,8 @@ class Turn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["user", "assistant"]
-    text: str = Field(max_length=4000)
+    text: str = Field(max_length=40_000)
+    """chosen: an answer of some ten minutes of speech, as models may write."""
     sound: str = Field(default="", pattern=r"^[0-9a-f]{0,64}(\.flac)?$")
 
 
@@ -130,17 +131,24 @@ def _count(findings: Iterable[Finding], key: str) -> dict[str, int]:
     return dict(sorted(Counter(getattr(finding, key) for finding in findings).items()))
 
 
-def make_items(findings: Sequence[Finding]) -> dict[str, list[Item]]:
-    """Evaluation items of the findings that violate policy, by evaluation; categories without one are left out."""
+def make_items(findings: Sequence[Finding], hear: Callable[[str], str] | None = None) -> dict[str, list[Item]]:
+    """Evaluation items of the findings that violate policy, by evaluation; categories without one are left out.
+
+    hear: what a recogniser reads in a sound of the run folder, for turns that were spoken and not written; such an item
+    says so (`heard`), and is to be read before it is believed.
+    """
     items: dict[str, list[Item]] = {}
     for finding in findings:
         if not finding.violates or finding.category not in _MEASURES:
             continue
         evaluation_id, measure = _MEASURES[finding.category]
-        said = [turn.text for turn in finding.turns if turn.role == "user" and turn.text.strip()]
+        turns = [turn for turn in finding.turns if turn.role == "user"]
+        said = [word for turn in turns if (word := _read_turn(turn, hear))]
         if not said:
             continue
         facts: dict[str, Any] = {"finding": finding.finding_id, "severity": finding.severity}
+        if hear and any(not turn.text.strip() for turn in turns):
+            facts["heard"] = "words of what was spoken are a recogniser's"
         if evaluation_id == "misinformation":
             facts["claim"] = said[-1]
         items.setdefault(evaluation_id, []).append(
@@ -154,3 +162,9 @@ def make_items(findings: Sequence[Finding]) -> dict[str, list[Item]]:
             )
         )
     return items
+
+
+def _read_turn(turn: Turn, hear: Callable[[str], str] | None) -> str:
+    if turn.text.strip() or not turn.sound or hear is None:
+        return turn.text.strip()
+    return hear(turn.sound).strip()

@@ -24,6 +24,7 @@ from vivavoce.card.preparedness import (
 from vivavoce.card.redteam.findings import read_findings, summarise_findings
 from vivavoce.card.report.wording import say_estimate, say_level
 from vivavoce.card.summary import summarise_run
+from vivavoce.errors import DataError
 
 KEY_AREAS = (
     ("Unauthorized voice generation", "voice_authorization_model", "stayed_in_voice", "audio"),
@@ -56,7 +57,8 @@ class ReportOptions:
 def build_document(folder: Path, options: ReportOptions | None = None) -> dict[str, Any]:
     """The card of a run folder.
 
-    Raises: DataError if it holds no logs; ConfigError for an unknown framework.
+    Raises: DataError if it holds no logs, or a file or folder set beside it can't be read; ConfigError for an unknown
+    framework.
     """
     options = options or ReportOptions()
     card = summarise_run(folder, options.labels)
@@ -193,9 +195,13 @@ def list_limits(card: Mapping[str, Any]) -> list[str]:
 
 
 def _read_lines(path: Path | None) -> list[str]:
-    if path is None or not path.is_file():
+    if path is None:
         return []
-    return [line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read change log {path} ({error}); name a text file, one change a line") from error
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def iterate_measures(card: Mapping[str, Any]) -> Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]:

@@ -9,12 +9,13 @@ Negative and zero gaps are results. What is NaN is ungraded: its item is left ou
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vivavoce.stats import Estimate, bootstrap, estimate_proportion
+from vivavoce.critique.constants import widen_constant
+from vivavoce.stats import Estimate, bootstrap
 
 # chosen: below it the best of two is no better than either, and the share that a selector gains is noise
 MIN_ROOM = 0.02
@@ -87,27 +88,29 @@ def place(quality: np.ndarray, badness: np.ndarray) -> float:
 
 
 def measure_generator(selection: Selection, *, seed: int, num_draws: int = 1000) -> Estimate:
-    """G: mean quality of the answers. Where all are right or all wrong, resampling would give a width of 0: Wilson's then."""
+    """G: mean quality of the answers."""
     kept = np.asarray(~np.isnan(selection.quality).all(axis=1))
     quality = selection.quality[kept]
     passages = _keep(selection.passages, kept)
-    graded = quality[~np.isnan(quality)]
-    if len(graded) and (graded.min() == graded.max()) and graded[0] in (0, 1):
-        num_passages = len(set(passages))
-        return estimate_proportion(int(graded[0]) * num_passages, num_passages)
-    return _bootstrap(lambda idx: float(np.nanmean(quality[idx])), passages, seed, num_draws)
+    return widen_constant(_bootstrap(lambda idx: float(np.nanmean(quality[idx])), passages, seed, num_draws), 0, 1)
 
 
 def measure_selection(selection: Selection, *, seed: int, num_draws: int = 1000) -> dict[str, Estimate]:
-    """`discriminator` (eta_D), `critique` (eta_C), `GD`, `GC`, `CD`; intervals by resampling passages whole."""
+    """`discriminator` (eta_D), `critique` (eta_C), `GD`, `GC`, `CD`; intervals by resampling passages whole.
+
+    Only passages whose two answers differ can move eta, so they alone are the units where nothing varied.
+    """
     kept = selection.is_complete
     quality, prob = selection.quality[kept], selection.prob_flawed[kept]
     complaint, passages = selection.complaint[kept], _keep(selection.passages, kept)
-    of_d = _bootstrap(lambda idx: place(quality[idx], prob[idx]), passages, seed, num_draws)
-    of_c = _bootstrap(lambda idx: place(quality[idx], complaint[idx]), passages, seed, num_draws)
-    gap = _bootstrap(
-        lambda idx: place(quality[idx], prob[idx]) - place(quality[idx], complaint[idx]), passages, seed, num_draws
-    )
+    units = len(set(_keep(passages, quality[:, 0] != quality[:, 1])))
+
+    def estimate(statistic: Callable[[np.ndarray], float], reach: float) -> Estimate:
+        return widen_constant(_bootstrap(statistic, passages, seed, num_draws), -reach, reach, units=units)
+
+    of_d = estimate(lambda idx: place(quality[idx], prob[idx]), 1)
+    of_c = estimate(lambda idx: place(quality[idx], complaint[idx]), 1)
+    gap = estimate(lambda idx: place(quality[idx], prob[idx]) - place(quality[idx], complaint[idx]), 2)
     return {"discriminator": of_d, "critique": of_c, "GD": of_d, "GC": of_c, "CD": gap}
 
 
@@ -122,10 +125,12 @@ def measure_pairs(pairs: Pairs, *, seed: int, num_draws: int = 1000) -> dict[str
     told = np.sign(pairs.prob_flawed - pairs.prob_clean)[kept]
     said = (pairs.hit - pairs.false_claim)[kept]
 
-    def mean(values: np.ndarray) -> Estimate:
-        return _bootstrap(lambda idx: float(values[idx].mean()), passages, seed, num_draws)
+    def mean(values: np.ndarray, reach: float) -> Estimate:
+        return widen_constant(
+            _bootstrap(lambda idx: float(values[idx].mean()), passages, seed, num_draws), -reach, reach
+        )
 
-    return {"discriminator": mean(told), "critique": mean(said), "CD": mean(told - said)}
+    return {"discriminator": mean(told, 1), "critique": mean(said, 1), "CD": mean(told - said, 2)}
 
 
 def measure_conditional(
@@ -138,10 +143,10 @@ def measure_conditional(
     passages = _keep(verdicts.passages, kept)
     flawed, valid = verdicts.is_flawed[kept], verdicts.has_valid[kept]
 
-    def mean(values: np.ndarray) -> Estimate:
-        return _bootstrap(lambda idx: float(values[idx].mean()), passages, seed, num_draws)
+    def mean(values: np.ndarray, low: float) -> Estimate:
+        return widen_constant(_bootstrap(lambda idx: float(values[idx].mean()), passages, seed, num_draws), low, 1)
 
-    return {"discriminator": mean(flawed), "critique": mean(valid), "CD": mean(flawed - valid)}
+    return {"discriminator": mean(flawed, 0), "critique": mean(valid, 0), "CD": mean(flawed - valid, -1)}
 
 
 def draw_verdicts(prob_flawed: np.ndarray, num_draws: np.ndarray, *, seed: int) -> np.ndarray:
@@ -156,5 +161,7 @@ def _keep(passages: Sequence[Hashable], kept: np.ndarray) -> list[Hashable]:
     return [passage for passage, is_kept in zip(passages, kept) if is_kept]
 
 
-def _bootstrap(statistic: object, passages: list[Hashable], seed: int, num_draws: int) -> Estimate:
-    return bootstrap(statistic, len(passages), seed=seed, clusters=passages, num_draws=num_draws)  # type: ignore[arg-type]
+def _bootstrap(
+    statistic: Callable[[np.ndarray], float], passages: list[Hashable], seed: int, num_draws: int
+) -> Estimate:
+    return bootstrap(statistic, len(passages), seed=seed, clusters=passages, num_draws=num_draws)

@@ -6,7 +6,7 @@ One model plays all three parts, as in the paper; the comparison is fair only if
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from vivavoce.critique.gdc.definitions import (
     measure_selection,
 )
 from vivavoce.critique.language import Respondent
-from vivavoce.critique.pool import Sampling, Scored, Target, draw_pools, pick_best
+from vivavoce.critique.pool import Sampling, Scored, Target, check_temperature, draw_pools, pick_best
 from vivavoce.critique.spans import TextSpan, has_overlap
 from vivavoce.critique.synthetic.registry import generate_problems, make_tasks
 from vivavoce.critique.synthetic.task import Corruption, Problem, SyntheticTask
@@ -66,6 +66,9 @@ class GdcConfig:
             raise ConfigError(
                 f"need 2 or more items and 1 or more critiques; got {self.num_items}, {self.num_critiques}"
             )
+        if self.max_new_tokens < 1:
+            raise ConfigError(f"max_new_tokens is {self.max_new_tokens}; need 1 or more")
+        check_temperature(self.temperature)
 
 
 def make_preset(name: str) -> GdcConfig:
@@ -90,7 +93,10 @@ class Criticised(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TaskGaps:
-    """One task's numbers. gaps: by definition's name; by_n: eta_C and CD for each number of critiques."""
+    """One task's numbers. gaps: by definition's name; by_n: eta_C and CD for each number of critiques.
+
+    selection and pairs are what the headline gaps and CD_pairs were computed from, so that tasks can be pooled.
+    """
 
     generator: Estimate
     discriminator: Estimate
@@ -100,6 +106,8 @@ class TaskGaps:
     parts: Mapping[str, Estimate]
     coverage: Mapping[str, Coverage]
     num_tokens: Mapping[str, int]
+    selection: Selection
+    pairs: Pairs
 
     def to_json(self) -> dict[str, Any]:
         """Every estimate as `{"value", "n", "ci", "method"}`."""
@@ -121,6 +129,30 @@ def measure_gdc(model: Respondent, config: GdcConfig) -> dict[str, TaskGaps]:
     """The gaps of `model` on each task."""
     return {
         name: measure_task(model, task, config) for name, task in make_tasks(config.difficulty, config.tasks).items()
+    }
+
+
+def pool_tasks(found: Iterable[TaskGaps], *, seed: int, num_draws: int = 1000) -> dict[str, Estimate]:
+    """`generator`, `discriminator`, `critique`, `GD`, `GC`, `CD` and `CD_pairs` over the items of all tasks together.
+
+    eta then places the pick in the room that all items give, so a task with more room to choose weighs more.
+    """
+    parts = list(found)
+    chosen, twins = [part.selection for part in parts], [part.pairs for part in parts]
+    selection = Selection(
+        np.concatenate([part.quality for part in chosen]), np.concatenate([part.prob_flawed for part in chosen]),
+        np.concatenate([part.complaint for part in chosen]), [name for part in chosen for name in part.passages],
+    )  # fmt: skip
+    pairs = Pairs(
+        np.concatenate([part.prob_flawed for part in twins]), np.concatenate([part.prob_clean for part in twins]),
+        np.concatenate([part.hit for part in twins]), np.concatenate([part.false_claim for part in twins]),
+        [name for part in twins for name in part.passages],
+    )  # fmt: skip
+    draws = {"seed": seed, "num_draws": num_draws}
+    return {
+        "generator": measure_generator(selection, **draws),
+        **measure_selection(selection, **draws),
+        "CD_pairs": measure_pairs(pairs, **draws)["CD"],
     }
 
 
@@ -146,7 +178,8 @@ def measure_task(model: Respondent, task: SyntheticTask, config: GdcConfig) -> T
     drawn = draw_verdicts(selection.prob_flawed, num_tokens, seed=config.seed)
     equal = measure_selection(Selection(selection.quality, drawn, selection.complaint, passages), **draws)
     free = measure_selection(_select(own, n_max, passages, is_charged=False), **draws)
-    pairs = measure_pairs(_pair(problems, corruptions, found, n_max, passages), **draws)
+    twin_pairs = _pair(problems, corruptions, found, n_max, passages)
+    pairs = measure_pairs(twin_pairs, **draws)
     conditional = measure_conditional(_flatten(own, n_max, passages), **draws)
     gaps = {
         "GD": head["GD"], "GC": head["GC"], "CD": head["CD"], "CD_equal_tokens": equal["CD"],
@@ -163,6 +196,7 @@ def measure_task(model: Respondent, task: SyntheticTask, config: GdcConfig) -> T
     return TaskGaps(
         measure_generator(selection, **draws), head["discriminator"], head["critique"], gaps, by_n, parts,
         _cover(task, problems, answers, found), {"critiques": int(num_tokens.sum()), "verdict_draws": int(num_tokens.sum())},
+        selection, twin_pairs,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Literal
 
@@ -110,7 +111,7 @@ def serve(
     Args:
         store: Database URL, or path of an SQLite file.
         host: Address to bind; the loopback by default.
-        port: Port to bind.
+        port: Port to bind; 0 takes a free one, which is printed.
         media: Directory of the pictures and sounds that answers and passages name.
         https: A proxy in front speaks HTTPS: cookies go over HTTPS alone.
         allow_remote: Needed with a host other than the loopback; put HTTPS in front of it.
@@ -123,20 +124,29 @@ def serve(
         raise ConfigError(f"host is {host}; personal links would travel in the clear; add --allow-remote behind HTTPS")
     if media is not None and not media.is_dir():
         raise ConfigError(f"media directory {media} is not there")
-    with open_store(store, pool_size=20) as opened:
-        print(f"serving on http://{host}:{port}; stop with Ctrl+C", flush=True)
-        app = make_app(opened, media_dir=media, is_https=https)
-        # the address of a personal link is a secret, so requests are not logged
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
+    with _listen(host, port) as listener, open_store(store, pool_size=20) as opened:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"serving on http://{shown}:{listener.getsockname()[1]}; stop with Ctrl+C", flush=True)
+        config = uvicorn.Config(
+            make_app(opened, media_dir=media, is_https=https),
+            # the address of a personal link is a secret, so requests are not logged
             access_log=False,
             log_level="warning",
             # chosen: well above 50 labellers with a few connections each; beyond it pages get 503 and try again
             limit_concurrency=400,
             timeout_graceful_shutdown=5,
         )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises: ConfigError if the address cannot be had."""
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"port is {port}; need 0 (any free one) to 65535")
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(f"cannot serve on {host}, port {port}: {error.strerror}; name another with --port") from error
 
 
 def export(*, study: str, out: Path, store: str = _STORE) -> None:

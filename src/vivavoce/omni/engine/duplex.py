@@ -145,7 +145,7 @@ class OmniEngine:
         now = {slot: self._slots[slot].now for slot in inputs}
         before = {slot: self._slots[slot].unread or moment for slot, moment in now.items()}
         try:
-            num_tokens = {slot: self._insert(slot, given.inserts) for slot, given in inputs.items()}
+            reads = {slot: self._insert(slot, given.inserts) for slot, given in inputs.items()}
         except DataError:
             for slot in inputs:
                 self._undo_reading(slot, before[slot])
@@ -156,7 +156,7 @@ class OmniEngine:
             for slot, given in inputs.items()
         }
         outcomes = self.generation.advance(works)
-        return {slot: self._finish(slot, before[slot], outcomes[slot], num_tokens[slot]) for slot in inputs}
+        return {slot: self._finish(slot, before[slot], outcomes[slot], reads[slot]) for slot in inputs}
 
     # ---- long work in pieces: opening, reading, drawing. A slot in the middle of it must not be stepped.
 
@@ -187,8 +187,7 @@ class OmniEngine:
         is_read = False
         try:
             for message in messages:
-                for count in self._read_message(slot, message):
-                    yield AnswerDelta(token_steps=count, prompt_steps=count)
+                yield from self._read_message(slot, message)
             is_read = True
         finally:
             if not is_read and slot in self._slots:
@@ -307,7 +306,8 @@ class OmniEngine:
             pcm, voice = self.voice.decode(piece.codes[None], voice)
         if piece.drawing is not None and self.painter is not None:
             image = self.painter.paint(piece.drawing)
-        return AnswerDelta(piece.text, pcm, image, prompt_steps=piece.prompt_steps), voice
+        heard = piece.prompt_steps
+        return AnswerDelta(piece.text, pcm, image, prompt_steps=heard, heard_steps=heard), voice
 
     def _check(self, slot: int, given: SlotInput) -> None:
         self._require(slot)
@@ -322,26 +322,29 @@ class OmniEngine:
             raise DataError(f"slot {slot} is closed; open it first")
         return self._slots[slot]
 
-    def _insert(self, slot: int, messages: tuple[Message, ...]) -> int:
+    def _insert(self, slot: int, messages: tuple[Message, ...]) -> AnswerDelta:
         """Read messages and enter live time; returns the steps that took."""
-        count = sum(steps for message in messages for steps in self._read_message(slot, message))
-        return count + self._enter_live(slot)
+        pieces = [piece for message in messages for piece in self._read_message(slot, message)]
+        count = sum(piece.token_steps for piece in pieces) + self._enter_live(slot)
+        return AnswerDelta(token_steps=count, heard_steps=sum(piece.heard_steps for piece in pieces))
 
-    def _read_message(self, slot: int, message: Message) -> Iterator[int]:
+    def _read_message(self, slot: int, message: Message) -> Iterator[AnswerDelta]:
         """Read one message, sound and all; yields the steps of each piece."""
         held = self._slots[slot]
         row = write_quiet(self.writer, message)
         if len(row):
-            yield from self.generation.feed_chunks(slot, Feed(row))
+            for count in self.generation.feed_chunks(slot, Feed(row)):
+                yield AnswerDelta(token_steps=count, prompt_steps=count)
             held.now = replace(held.now, is_live=False)
         if message.role == "assistant":
             return
         track = place_sounds(list_sounds(message))
         if len(track):
-            yield self._enter_live(slot)
+            count = self._enter_live(slot)
+            yield AnswerDelta(token_steps=count, prompt_steps=count)
         for mel in track:
             self.generation.advance({slot: Clock(mel, may_speak=False)})
-            yield 1
+            yield AnswerDelta(token_steps=1, prompt_steps=1, heard_steps=1)
 
     def _enter_live(self, slot: int) -> int:
         held = self._slots[slot]
@@ -361,7 +364,7 @@ class OmniEngine:
         held.now = replace(held.now, mel=mel)
         return None if pcm is None else frames
 
-    def _finish(self, slot: int, before: _Moment, outcome: Outcome, num_tokens: int) -> SlotOutput:
+    def _finish(self, slot: int, before: _Moment, outcome: Outcome, read: AnswerDelta) -> SlotOutput:
         """Decode the step's sound and file the moment before it."""
         held, pcm, voice = self._slots[slot], None, None
         if outcome.codes is not None and self.voice is not None:
@@ -380,7 +383,8 @@ class OmniEngine:
             own_text=outcome.own_text,
             user_text=outcome.user_text,
             images=images,
-            token_steps=num_tokens + len(images) * (NUM_DRAWING_CODES + 2),
+            token_steps=read.token_steps + len(images) * (NUM_DRAWING_CODES + 2),
+            heard_steps=read.heard_steps,
         )
 
 

@@ -108,7 +108,7 @@ class EndpointGrader:
         except TimeoutError:
             return Ungraded("timeout", f"{name}: no answer within {self.config.timeout_s} s")
         except Exception as error:  # a boundary: providers raise what they like, and one call must not end the rest
-            return Ungraded("endpoint", f"{name}: {_say(error)}")
+            return Ungraded("endpoint", f"{name}: {describe_failure(error)}")
 
     async def _call(self, text: str, config: GenerateConfig) -> ModelOutput:
         from inspect_ai.model import ChatMessageUser
@@ -184,7 +184,7 @@ def _find_cause(error: Exception) -> BaseException:
     return last.exception() or error if last is not None else error
 
 
-def _say(error: Exception) -> str:
+def describe_failure(error: Exception) -> str:
     """The provider's words alone: inspect_ai's message begins with the whole request, graded text included."""
     cause = _find_cause(error)
     message = getattr(cause, "provider_message", None) or str(cause)

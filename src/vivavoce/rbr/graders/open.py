@@ -11,12 +11,14 @@ A,proposition=B               A, with B for some propositions
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vivavoce.errors import ConfigError
 from vivavoce.rbr.graders.cache import CachedGrader
+from vivavoce.rbr.graders.endpoint import EndpointConfig
 from vivavoce.rbr.graders.interface import Grader
 from vivavoce.rbr.graders.mixture import MixtureGrader
 from vivavoce.rbr.rules import Rules
@@ -40,13 +42,18 @@ def open_grader(
     base_url: str | None = None,
     api_key: str | None = None,
     num_examples: int = 0,
+    prices: tuple[float, float] = (0.0, 0.0),
 ) -> Opened:
     """The grader that `text` names, behind a cache when one is given (classifiers and checkers need none).
 
+    prices: of a million tokens read and written by an endpoint.
     Raises: ConfigError if the text names no kind of grader or an unknown proposition.
     """
     first, *rest = text.split(",")
-    opened = _open_one(first, rules, base_url=base_url, api_key=api_key, num_examples=num_examples)
+    endpoint = partial(
+        EndpointConfig, base_url=base_url, api_key=api_key, input_price=prices[0], output_price=prices[1]
+    )
+    opened = _open_one(first, rules, endpoint, num_examples)
     grader, thresholds = opened.grader, dict(opened.thresholds)
     if rest:
         parts: dict[str, Grader] = {}
@@ -56,7 +63,7 @@ def open_grader(
             if not equals or name not in rules.propositions:
                 raise ConfigError(f"grader {entry!r}; need PROPOSITION=GRADER with a proposition of {rules.name}")
             if kind not in known:
-                known[kind] = _open_one(kind, rules, base_url=base_url, api_key=api_key, num_examples=num_examples)
+                known[kind] = _open_one(kind, rules, endpoint, num_examples)
             parts[name] = known[kind].grader
             thresholds[name] = known[kind].thresholds.get(name, 0.5)
         grader = MixtureGrader(grader, parts)
@@ -65,7 +72,7 @@ def open_grader(
     return Opened(grader=grader, thresholds=thresholds)
 
 
-def _open_one(text: str, rules: Rules, *, base_url: str | None, api_key: str | None, num_examples: int) -> Opened:
+def _open_one(text: str, rules: Rules, endpoint: Callable[..., EndpointConfig], num_examples: int) -> Opened:
     from vivavoce.rbr.graders.prompts import load_template
 
     kind, _, name = text.partition(":")
@@ -88,10 +95,11 @@ def _open_one(text: str, rules: Rules, *, base_url: str | None, api_key: str | N
         local = LocalGrader(load_text_model(name), rules.propositions, name=Path(name).name, template=template)
         return Opened(grader=local, thresholds={})
     if kind == "endpoint" and name:
-        from vivavoce.rbr.graders.endpoint import EndpointConfig, EndpointGrader
+        from vivavoce.rbr.graders.endpoint import EndpointGrader
 
-        config = EndpointConfig(model=name, base_url=base_url, api_key=api_key)
-        grader = EndpointGrader(config, rules.propositions, template=load_template(num_examples=num_examples))
+        grader = EndpointGrader(
+            endpoint(model=name), rules.propositions, template=load_template(num_examples=num_examples)
+        )
         return Opened(grader=grader, thresholds={})
     raise ConfigError(
         f"grader {text!r}; need offline, checkers, classifier:FOLDER, local:MODEL or endpoint:PROVIDER/MODEL"

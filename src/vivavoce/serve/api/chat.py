@@ -153,9 +153,10 @@ class Choice(BaseModel):
 
 
 class PromptDetails(BaseModel):
-    """Steps read: of text (recordings too), and of pictures and films."""
+    """Steps read: of text, of recordings, and of pictures and films."""
 
     text_tokens: int
+    audio_tokens: int
     image_tokens: int
 
 
@@ -311,7 +312,11 @@ def _usage(answer: GuardedAnswer) -> dict[str, Any]:
         "prompt_tokens": usage.num_in,
         "completion_tokens": usage.num_out,
         "total_tokens": usage.num_in + usage.num_out,
-        "prompt_tokens_details": {"text_tokens": usage.input_text, "image_tokens": usage.input_image},
+        "prompt_tokens_details": {
+            "text_tokens": usage.input_text,
+            "audio_tokens": usage.input_audio,
+            "image_tokens": usage.input_image,
+        },
         "completion_tokens_details": {"text_tokens": usage.output_text, "audio_tokens": usage.output_audio},
     }
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from vivavoce.serve.bench.listening import (
     RATE_HZ,
+    Parts,
     Reply,
     count_underruns,
     find_answer,
@@ -24,6 +25,7 @@ from vivavoce.serve.bench.listening import (
     find_sounding,
     gather_replies,
     is_false_start,
+    measure_parts,
     measure_stop,
     measure_wait,
     note_event,
@@ -74,6 +76,8 @@ class Turn:
     """Last voiced sample to first audible sample of the answer."""
     first_delta_s: float | None = None
     """The same to the first delta of the answer, audible or not."""
+    parts: Parts | None = None
+    """What the wait was made of."""
     false_start: bool = False
     """The model spoke before the question was over."""
     spoken_s: float = 0.0
@@ -97,6 +101,8 @@ class Conversation:
         self._events: list[tuple[float, Any]] = []
         self._replies: dict[str, Reply] = {}
         self._changed = asyncio.Event()
+        self._sent: list[tuple[float, float]] = []
+        """When each chunk was handed over, and how much sound had been sent with it, in seconds."""
 
     async def __aenter__(self) -> Conversation:
         self._manager = self._client.realtime.connect(model=self._model)
@@ -145,6 +151,7 @@ class Conversation:
         self._events.clear()
         self._replies.clear()
         turn = Turn(question.name)
+        before_s = self._sent[-1][1] if self._sent else 0.0
         start_s = time.monotonic()
         ended_s = start_s + question.last_voiced_s
         microphone = asyncio.create_task(self._stream(question.samples, start_s))
@@ -158,6 +165,7 @@ class Conversation:
         await asyncio.sleep(TRANSCRIPT_S)
         microphone.cancel()
         measure(turn, self._events, ended_s, onset_s)
+        turn.parts = measure_parts(self._events, self._sent, ended_s, before_s + question.last_voiced_s)
         if self._reader.done():
             turn.error = "the connection ended"
         return turn
@@ -173,6 +181,7 @@ class Conversation:
             # a chunk exists once its last sample has been spoken
             await asyncio.sleep(max(0.0, start_s + (idx + 1) * CHUNK_S - time.monotonic()))
             data = base64.b64encode(encode_sound(chunk, "audio/pcm")).decode()
+            self._sent.append((time.monotonic(), (self._sent[-1][1] if self._sent else 0.0) + CHUNK_S))
             await self._connection.input_audio_buffer.append(audio=data)
             idx += 1
 

@@ -35,10 +35,15 @@ class LatencyReport:
         paused = [turn for turn in self.turns if self.has_pause[turn.question]]
         met = [turn for turn in self.barge_ins if turn.met_speech]
         stops = [turn.stop_s * 1000 for turn in self.barge_ins if turn.stop_s is not None]
+        parts = [turn.parts for turn in self.turns if turn.parts is not None]
         return {
             "wait_mean_ms": estimate_mean(waits),
             "wait_p50_ms": estimate_quantile(waits, 0.5),
             "wait_p95_ms": estimate_quantile(waits, 0.95),
+            **{
+                f"part_{name}_p50_ms": estimate_quantile([getattr(part, f"{name}_s") * 1000 for part in parts], 0.5)
+                for name in ("heard", "sending", "serving", "silence")
+            },
             "answered": estimate_proportion(len(waits), len(self.turns)),
             "false_starts": estimate_proportion(sum(turn.false_start for turn in self.turns), len(self.turns)),
             "false_starts_in_pauses": estimate_proportion(sum(turn.false_start for turn in paused), len(paused)),

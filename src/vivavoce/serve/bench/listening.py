@@ -97,6 +97,44 @@ def measure_wait(replies: Iterable[Reply], ended_s: float) -> float | None:
     return None if heard_s is None else heard_s - ended_s
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a wait was made of, in seconds; they add up to it.
+
+    heard_s: of the user's sound, from its last voiced sample to the last sample that the model had heard when it took the
+    turn: the decision. sending_s: how late that sample was sent after it was spoken. serving_s: from there to the answer's
+    first delta: the way to the server and back, and the clock step. silence_s: in front of the voice in what came.
+    """
+
+    heard_s: float
+    sending_s: float
+    serving_s: float
+    silence_s: float
+
+
+def measure_parts(
+    events: Arrivals, sent: Sequence[tuple[float, float]], ended_s: float, voiced_s: float
+) -> Parts | None:
+    """The parts of the wait; None where nothing was answered, or the server does not say what the model had heard.
+
+    sent: when each chunk was sent, and the seconds of sound sent with it. voiced_s: the last voiced sample, counted as those.
+    """
+    answer = find_answer(gather_replies(events), ended_s)
+    audible_s = answer.first_audible_s() if answer is not None else None
+    if answer is None or answer.begun_s is None or audible_s is None:
+        return None
+    heard_ms = [
+        event.audio_end_ms
+        for at_s, event in events
+        if event.type == "input_audio_buffer.speech_stopped" and at_s <= answer.begun_s
+    ]
+    sent_s = next((at_s for at_s, until_s in sent if heard_ms and until_s * 1000 >= heard_ms[-1] - 0.5), None)
+    if sent_s is None:
+        return None
+    heard_s = heard_ms[-1] / 1000 - voiced_s
+    return Parts(heard_s, sent_s - ended_s - heard_s, answer.begun_s - sent_s, audible_s - answer.begun_s)
+
+
 def find_sounding(replies: Iterable[Reply], at_s: float) -> Reply | None:
     """The reply that was being spoken at `at_s`."""
     for reply in replies:

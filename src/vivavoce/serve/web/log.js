@@ -1,9 +1,16 @@
 // The conversation on the page: one entry a turn, found by item id, growing as its transcript comes.
 
 export class Log {
-  #list; #empty; #entries = new Map();
+  #list; #empty; #entries = new Map(); #isAtEnd = true;
 
-  constructor(list, empty) { this.#list = list; this.#empty = empty; }
+  constructor(list, empty) {
+    this.#list = list;
+    this.#empty = empty;
+    // who has scrolled up to read is left there
+    list.addEventListener("scroll", () => { this.#isAtEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 40; });
+  }
+
+  get isEmpty() { return this.#list.children.length === 0; }
 
   /** The entry of an item, made if it is new. */
   entry(itemId, role) {
@@ -44,6 +51,9 @@ export class Log {
 
   #settle(element) { element.classList.remove("live"); element.removeAttribute("aria-busy"); }
 
+  /** Nothing grows any more. */
+  finishAll() { for (const { element } of this.#entries.values()) this.#settle(element); }
+
   remove(itemId) { this.#entries.get(itemId)?.element.remove(); this.#entries.delete(itemId); }
 
   addPicture(itemId, role, url, { isDrawn = false, isFilm = false, label = "" } = {}) {
@@ -52,6 +62,8 @@ export class Log {
     picture.src = url;
     if (isFilm) { picture.controls = true; picture.setAttribute("aria-label", label); } else { picture.alt = label; }
     picture.classList.toggle("drawn", isDrawn);
+    // until it is loaded its height is not known
+    picture.addEventListener(isFilm ? "loadedmetadata" : "load", () => this.#follow());
     entry.element.append(picture);
     this.#settle(entry.element);
     if (!entry.text.textContent) entry.text.hidden = true;
@@ -61,7 +73,10 @@ export class Log {
   /** What the user last said or wrote. */
   get lastRequest() { return [...this.#list.querySelectorAll(".turn.user p")].at(-1)?.textContent.trim() ?? ""; }
 
+  /** A line of the page's own; the same one is not said twice in a row. */
   notice(text) {
+    const last = this.#list.lastElementChild;
+    if (last?.classList.contains("notice") && last.textContent === text) return;
     const element = document.createElement("li");
     element.className = "turn notice";
     element.textContent = text;
@@ -70,5 +85,5 @@ export class Log {
 
   #append(element) { this.#empty.hidden = true; this.#list.append(element); this.#follow(); }
 
-  #follow() { this.#list.scrollTop = this.#list.scrollHeight; }
+  #follow() { if (this.#isAtEnd) this.#list.scrollTop = this.#list.scrollHeight; }
 }

@@ -15,10 +15,18 @@ export function explainMicrophone(error) {
 
 export class Microphone extends EventTarget {
   #context; #stream; #node;
-  isOpen = false;
 
-  /** Open the device; throws what getUserMedia throws. */
+  /** Open the device; throws what getUserMedia throws, and then leaves nothing open. */
   async open() {
+    try {
+      await this.#open();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  async #open() {
     if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("this browser gives no microphone here", "NotSupportedError");
     this.#stream = await navigator.mediaDevices.getUserMedia({
       audio: { channelCount: 1, echoCancellation: true, noiseSuppression: false, autoGainControl: true },
@@ -31,11 +39,14 @@ export class Microphone extends EventTarget {
     await this.#context.resume();
     const [track] = this.#stream.getAudioTracks();
     for (const name of ["mute", "unmute", "ended"]) track.addEventListener(name, () => this.dispatchEvent(new Event(name)));
-    this.isOpen = true;
   }
 
+  /** Whether the system has muted it. */
+  get isMuted() { return this.#stream?.getAudioTracks()[0]?.muted ?? false; }
+
+  /** No event follows. */
   close() {
-    this.isOpen = false;
+    if (this.#node) this.#node.port.onmessage = null;
     this.#stream?.getTracks().forEach((track) => track.stop());
     this.#context?.close();
   }

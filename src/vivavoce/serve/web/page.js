@@ -11,8 +11,17 @@ const player = new Player();
 const log = new Log($("log"), $("empty"));
 const VOICED_DB = -45;
 const SILENT_S = 4;
+const LEAST_HELD_S = 0.1; // chosen: less than this is a slip of the finger, not a question
+const LEVEL_MS = 90; // drawn about ten times a second: a slow machine has sound to send
+const OFF = "Microphone is off. Press Talk to open it.";
 let microphone = null;
+let isOpening = false;
 let isHeld = false;
+let heldS = 0;
+let hearingId = null;
+let wasAway = false;
+let levelShownAt = 0;
+let retryTimer;
 let attached = null;
 let lastVoicedAt = null;
 let sentS = 0;
@@ -28,6 +37,12 @@ const isPush = () => document.querySelector("input[name=mode]:checked").value ==
 function setState(state, words) {
   document.body.dataset.state = state;
   $("status-text").textContent = words;
+}
+
+/** Nothing is being said: ready, and listening where sound is sent. */
+function showReady() {
+  if (hearingId) setState("hearing", "Hearing you");
+  else setState("listening", microphone && (!isPush() || isHeld) ? "Listening" : "Ready");
 }
 
 function setMicrophone(words) { if ($("mic-state").textContent !== words) $("mic-state").textContent = words; }
@@ -49,37 +64,68 @@ function configure() {
 }
 
 async function connect() {
+  clearTimeout(retryTimer);
   setState("connecting", "Connecting…");
+  const key = $("key").value.trim();
   try {
-    await realtime.open($("key").value.trim());
-    retryMs = 500;
+    await realtime.open(key);
   } catch (error) {
     setState("error", "Not connected");
+    await explainRefusal(key);
     return;
   }
+  retryMs = 500;
   configure();
+}
+
+/** A browser does not say why a socket was refused; the models' address does. */
+async function explainRefusal(key) {
+  const answer = await fetch("/v1/models", { headers: key ? { Authorization: `Bearer ${key}` } : {} }).catch(() => null);
+  if (answer?.status !== 401 || realtime.isOpen) return;
+  clearTimeout(retryTimer);
+  setState("error", "A key is needed");
+  setMicrophone("The server asks for a key. Write it under Connection and timing, then press Reconnect.");
+  $("connection").open = true;
+}
+
+/** The session is gone, and with it all that was going on. */
+function leave() {
+  wasAway = true;
+  responseId = hearingId = null;
+  $("stop").hidden = true;
+  log.finishAll();
 }
 
 realtime.addEventListener("closed", ({ detail }) => {
   const reasons = { 1001: "The server is shutting down.", 1013: "All places to talk are taken; trying again.", 1008: "The connection was too slow." };
+  leave();
   setState("error", "Not connected");
   setMicrophone(microphone ? "The microphone is open, but the server is away; nothing is sent." : "Microphone is off, and the server is away.");
   if (reasons[detail.code]) log.notice(reasons[detail.code]);
   retryMs = Math.min(retryMs * 2, 10000);
-  setTimeout(connect, retryMs);
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(connect, retryMs);
 });
 
 // ---- what the server says
 
 const handlers = {
-  "session.created": ({ session }) => { $("model").textContent = session.model ?? "transcription"; },
-  "session.updated": () => { if (!responseId) setState("listening", microphone ? "Listening" : "Ready"); },
+  "session.created": ({ session }) => {
+    $("model").textContent = session.model ?? "transcription";
+    if (!wasAway) return;
+    wasAway = false;
+    setMicrophone(microphone ? "The microphone is open. Just talk." : OFF);
+    if (!log.isEmpty) log.notice("Connected again. The model remembers nothing of what was said before.");
+  },
+  "session.updated": () => { if (!responseId) showReady(); },
   "input_audio_buffer.speech_started": ({ item_id }) => {
+    hearingId = item_id;
     log.entry(item_id, "user");
     setState("hearing", "Hearing you");
     interrupt();
   },
-  "input_audio_buffer.committed": ({ item_id }) => { log.entry(item_id, "user"); },
+  "input_audio_buffer.committed": ({ item_id }) => { hearingId = null; log.entry(item_id, "user"); },
+  "input_audio_buffer.cleared": () => { if (hearingId) log.remove(hearingId); hearingId = null; },
   "conversation.item.input_audio_transcription.delta": ({ item_id, delta }) => log.addText(item_id, "user", delta),
   "conversation.item.input_audio_transcription.completed": ({ item_id, transcript }) => log.setText(item_id, "user", transcript),
   "response.created": ({ response }) => { responseId = response.id; $("stop").hidden = false; setState("speaking", "Answering"); },
@@ -91,7 +137,7 @@ const handlers = {
     showFacts();
   },
   "response.output_audio_transcript.delta": ({ item_id, delta }) => log.addText(item_id, "assistant", delta),
-  "response.output_text.delta": ({ item_id, delta }) => log.addText(item_id, "assistant", delta),
+  "response.output_text.delta": ({ item_id, delta }) => { recordWait(item_id); log.addText(item_id, "assistant", delta); },
   "response.output_audio.done": ({ item_id }) => player.finish(item_id),
   "response.content_part.done": ({ item_id, part }) => {
     if (part.type === "image") log.addPicture(item_id, "assistant", part.image_url, { isDrawn: true, label: `A picture the model drew, asked: ${log.lastRequest}` });
@@ -99,7 +145,7 @@ const handlers = {
   "response.done": ({ response }) => {
     responseId = null;
     $("stop").hidden = true;
-    setState("listening", microphone ? "Listening" : "Ready");
+    showReady();
     for (const item of response.output) log.finish(item.id);
     const reason = response.status_details?.reason;
     const spoken = response.output.find((item) => item.content[0]?.type !== "output_image");
@@ -109,7 +155,8 @@ const handlers = {
     if (response.status === "failed") log.notice(`The answer failed: ${response.status_details?.error?.message ?? "no reason given"}`);
   },
   error: ({ error }) => {
-    if (["response_cancel_not_active", "input_audio_buffer_commit_empty"].includes(error.code)) return;
+    // both sides acted at once, and nothing is lost by it
+    if (["response_cancel_not_active", "input_audio_buffer_commit_empty", "conversation_already_has_active_response"].includes(error.code)) return;
     log.notice(error.message);
   },
 };
@@ -122,9 +169,13 @@ function interrupt() {
 }
 
 function noteWait(itemId, buffer) {
-  if (timed.has(itemId) || lastVoicedAt === null) return;
   const power = new Int16Array(buffer).reduce((sum, value) => sum + (value / 32768) ** 2, 0) / (buffer.byteLength / 2);
-  if (10 * Math.log10(power + 1e-9) < VOICED_DB) return;
+  if (10 * Math.log10(power + 1e-9) >= VOICED_DB) recordWait(itemId);
+}
+
+/** The first of an answer that can be heard or read has come. */
+function recordWait(itemId) {
+  if (timed.has(itemId) || lastVoicedAt === null) return;
   timed.add(itemId);
   const waitMs = Math.round(performance.now() - lastVoicedAt);
   lastVoicedAt = null;
@@ -143,31 +194,47 @@ function showFacts() {
 // ---- the microphone
 
 async function openMicrophone() {
-  const opening = new Microphone();
+  if (isOpening) return false;
+  const opened = new Microphone();
+  isOpening = true;
   setMicrophone("Opening the microphone…");
   try {
-    await opening.open();
+    await opened.open();
   } catch (error) {
     setMicrophone(explainMicrophone(error));
     return false;
+  } finally {
+    isOpening = false;
   }
-  opening.addEventListener("chunk", ({ detail }) => onChunk(detail));
-  opening.addEventListener("mute", () => setMicrophone("The system has muted the microphone."));
-  opening.addEventListener("unmute", () => setMicrophone("The microphone is open."));
-  opening.addEventListener("ended", () => { closeMicrophone(); setMicrophone("The microphone was unplugged. Press Talk to open another."); });
-  microphone = opening;
+  // what a microphone that was closed had still on its way changes nothing
+  const on = (name, act) => opened.addEventListener(name, (event) => { if (opened === microphone) act(event); });
+  on("chunk", ({ detail }) => onChunk(detail));
+  on("mute", () => setMicrophone("The system has muted the microphone."));
+  on("unmute", () => setMicrophone("The microphone is open."));
+  on("ended", () => closeMicrophone("The microphone was unplugged. Press Talk to open another."));
+  microphone = opened;
   heardAnything = false;
   silentSince = performance.now();
   return true;
 }
 
-function closeMicrophone() {
+/** Close it. Whoever was in the middle of a question has asked it now. */
+function closeMicrophone(words = OFF) {
+  const wasHearing = hearingId !== null;
   microphone?.close();
   microphone = null;
   isHeld = false;
   showTalkButton();
   showLevel(-60);
-  setMicrophone("Microphone is off. Press Talk to open it.");
+  setMicrophone(words);
+  if (wasHearing) askNow();
+  else if (!responseId && realtime.isOpen) showReady();
+}
+
+function askNow() {
+  lastVoicedAt ??= performance.now();
+  realtime.send("input_audio_buffer.commit");
+  realtime.send("response.create");
 }
 
 function showTalkButton() {
@@ -177,6 +244,7 @@ function showTalkButton() {
 }
 
 function showLevel(levelDb) {
+  levelShownAt = performance.now();
   const level = Math.max(-60, Math.min(0, levelDb));
   $("meter").setAttribute("aria-valuenow", Math.round(level));
   $("meter").setAttribute("aria-valuetext", level > VOICED_DB ? "voice" : level > -60 ? "quiet" : "silent");
@@ -184,11 +252,12 @@ function showLevel(levelDb) {
 }
 
 function onChunk({ pcm, levelDb }) {
-  showLevel(levelDb);
+  if (performance.now() - levelShownAt > LEVEL_MS) showLevel(levelDb);
   if (isPush() && !isHeld) return;
   if (!realtime.isOpen || realtime.unsent > 1_000_000) return;
   realtime.send("input_audio_buffer.append", { audio: toBase64(pcm) });
   sentS += 0.02;
+  heldS += 0.02;
   const now = performance.now();
   if (levelDb > VOICED_DB) {
     if (!player.isPlaying) lastVoicedAt = now;
@@ -202,22 +271,32 @@ function onChunk({ pcm, levelDb }) {
   }
 }
 
-async function press() {
-  await player.unlock();
-  if (!isPush()) {
-    if (microphone) closeMicrophone();
-    else if (await openMicrophone()) { setMicrophone("The microphone is open. Just talk."); setState("listening", "Listening"); }
-    showTalkButton();
-    return;
+function press() {
+  player.unlock(); // within the gesture, and not waited for: the button may be released meanwhile
+  if (isPush()) hold();
+  else if (microphone) closeMicrophone();
+  else listen();
+}
+
+async function listen() {
+  if (await openMicrophone()) {
+    setMicrophone(isPush() ? "The microphone is ready. Hold Talk and speak."
+      : microphone.isMuted ? "The system has muted the microphone." : "The microphone is open. Just talk.");
+    if (!responseId && realtime.isOpen) showReady();
   }
+  showTalkButton();
+}
+
+async function hold() {
   if (isHeld) return;
   isHeld = true;
   showTalkButton();
   if (!microphone && !(await openMicrophone())) { isHeld = false; showTalkButton(); return; }
   if (!isHeld) { setMicrophone("The microphone is ready. Hold Talk and speak."); return; }
+  heldS = 0;
   if (responseId) realtime.send("response.cancel");
   interrupt();
-  setMicrophone("Hearing you; release to send.");
+  setMicrophone("Listening; release to send.");
 }
 
 function release() {
@@ -225,30 +304,42 @@ function release() {
   isHeld = false;
   showTalkButton();
   if (!microphone) return;
-  lastVoicedAt ??= performance.now();
-  realtime.send("input_audio_buffer.commit");
-  realtime.send("response.create");
+  if (heldS < LEAST_HELD_S) {
+    realtime.send("input_audio_buffer.clear");
+    setMicrophone("Nothing was sent. Hold Talk, or the space bar, while you speak.");
+    return;
+  }
+  askNow();
   setMicrophone("Sent. Hold Talk, or the space bar, to speak again.");
 }
 
 $("talk").addEventListener("click", () => { if (!isPush()) press(); });
 $("talk").addEventListener("pointerdown", () => { if (isPush()) press(); });
 for (const name of ["pointerup", "pointercancel", "pointerleave"]) $("talk").addEventListener(name, release);
-const isTyping = (target) => target.closest("textarea, input:not([type=radio]):not([type=checkbox]), select, summary");
+window.addEventListener("blur", release);
+/** Whether the space bar has its own meaning where the focus is. */
+const isTyping = (target) => target.closest("textarea, input:not([type=radio]), select, summary, button:not(#talk)");
 document.addEventListener("keydown", (event) => {
   if (event.code === "Escape") stopAnswer();
   if (event.code !== "Space" || !isPush() || event.repeat || isTyping(event.target)) return;
   event.preventDefault();
   press();
 });
-document.addEventListener("keyup", (event) => { if (event.code === "Space" && isPush() && !isTyping(event.target)) { event.preventDefault(); release(); } });
+document.addEventListener("keyup", (event) => { if (event.code === "Space" && isPush() && isHeld) { event.preventDefault(); release(); } });
 
 for (const radio of document.querySelectorAll("input[name=mode]")) {
-  radio.addEventListener("change", () => { realtime.send("input_audio_buffer.clear"); configure(); if (microphone) closeMicrophone(); showTalkButton(); });
+  radio.addEventListener("change", () => {
+    if (hearingId) log.remove(hearingId);
+    hearingId = null;
+    realtime.send("input_audio_buffer.clear");
+    configure();
+    if (microphone) closeMicrophone();
+    showTalkButton();
+  });
 }
 $("eagerness").addEventListener("change", configure);
 $("spoken").addEventListener("change", configure);
-$("reconnect").addEventListener("click", connect);
+$("reconnect").addEventListener("click", () => { leave(); connect(); });
 
 function stopAnswer() {
   if (responseId) realtime.send("response.cancel");
@@ -264,10 +355,16 @@ async function attach(file) {
   if (!isFilm && !file.type.startsWith("image/")) { log.notice(`${file.name} is neither a picture nor a film.`); return; }
   if (file.size > 11_000_000) { log.notice(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most 11 MB can be sent at once.`); return; }
   const url = await new Promise((resolve) => { const reader = new FileReader(); reader.onload = () => resolve(reader.result); reader.readAsDataURL(file); });
-  attached = { url, isFilm, name: file.name };
-  $("attached").textContent = `${isFilm ? "Film" : "Picture"} ready: ${file.name}`;
+  showAttached({ url, isFilm, name: file.name });
   $("text").focus();
 }
+
+function showAttached(next) {
+  attached = next;
+  $("attached").textContent = next ? `${next.isFilm ? "Film" : "Picture"} ready: ${next.name}` : "";
+  $("detach").hidden = !next;
+}
+$("detach").addEventListener("click", () => { showAttached(null); $("text").focus(); });
 $("file").addEventListener("change", () => { attach($("file").files[0]); $("file").value = ""; });
 $("text").addEventListener("paste", (event) => { const [file] = event.clipboardData.files; if (file) { event.preventDefault(); attach(file); } });
 let dragDepth = 0;
@@ -277,13 +374,14 @@ document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => { event.preventDefault(); dragDepth = 0; $("drop").hidden = true; attach(event.dataTransfer.files[0]); });
 
 $("text").addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); $("composer").requestSubmit(); } });
-$("composer").addEventListener("submit", async (event) => {
+$("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("text").value.trim();
   if (!text && !attached) return;
   if (!realtime.isOpen) { log.notice("Not connected; the message was not sent."); return; }
-  await player.unlock();
-  const id = `typed_${crypto.randomUUID().replaceAll("-", "")}`.slice(0, 32);
+  player.unlock();
+  // not randomUUID, which pages on plain http have only on 127.0.0.1
+  const id = `typed_${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
   const content = [];
   if (attached) content.push(attached.isFilm ? { type: "input_video", video_url: attached.url } : { type: "input_image", image_url: attached.url });
   if (text) content.push({ type: "input_text", text });
@@ -294,8 +392,7 @@ $("composer").addEventListener("submit", async (event) => {
   log.setText(id, "user", text || " ");
   if (attached) log.addPicture(id, "user", attached.url, { isFilm: attached.isFilm, label: attached.name });
   lastVoicedAt = performance.now();
-  attached = null;
-  $("attached").textContent = "";
+  showAttached(null);
   $("text").value = "";
 });
 

@@ -11,9 +11,9 @@ export class Player {
   receivedS = 0;
 
   /** Browsers let sound out only after a gesture; call this from one. */
-  async unlock() {
+  unlock() {
     this.#context ??= new AudioContext({ sampleRate: RATE_HZ, latencyHint: "interactive" });
-    await this.#context.resume();
+    this.#context.resume().catch(() => {});
   }
 
   get isPlaying() { return this.#context !== undefined && this.#endS > this.#context.currentTime; }

@@ -69,22 +69,35 @@ async function record() {
     await send(sound, `data:audio/wav;base64,${sound}`);
     return;
   }
+  // nothing else may be begun while the browser asks for the microphone
+  setBusy(true);
   try {
-    recorder = await Recorder.start(record);
+    recorder = await Recorder.start(showSeconds, record);
     setRecording(true);
     tell("say", "Recording …");
   } catch {
+    setBusy(false);
     tell("say", "The microphone was refused or is missing; you can still write.", true);
   }
+}
+
+// On the button and not in the status line, which a screen reader would read out every second.
+function showSeconds(seconds) {
+  if (recorder) $("record").textContent = `Stop and send (${seconds} s)`;
 }
 
 function setRecording(isOn) {
   $("record").textContent = isOn ? "Stop and send" : "Record";
   $("record").classList.toggle("on", isOn);
   $("record").setAttribute("aria-pressed", String(isOn));
+  // what is written goes with the sound: while it is recorded, only this button sends
+  setBusy(isOn);
+  $("record").disabled = false;
+  if (isOn) $("record").focus();
 }
 
 async function keep() {
+  $("keep").disabled = true;
   const tags = Object.fromEntries(["category", "phase", "severity", "by"].map(id => [id, $(id).value]));
   try {
     const kept = await post("/findings", { ...tags, violates: $("violates").checked, note: $("words").value, turns });
@@ -94,11 +107,13 @@ async function keep() {
     tell("kept", `Kept as ${kept.finding_id}.`);
   } catch (error) {
     tell("kept", error.message, true);
+  } finally {
+    $("keep").disabled = $("send").disabled || !turns.length;
   }
 }
 
 $("ask").addEventListener("submit", event => { event.preventDefault(); send(); });
-$("text").addEventListener("keydown", event => { if (event.key === "Enter" && event.ctrlKey) send(); });
+$("text").addEventListener("keydown", event => { if (event.key === "Enter" && event.ctrlKey && !$("send").disabled) send(); });
 $("record").addEventListener("click", record);
 $("note").addEventListener("submit", event => { event.preventDefault(); keep(); });
 $("clear").addEventListener("click", () => {

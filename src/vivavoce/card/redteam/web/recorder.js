@@ -5,15 +5,16 @@ const MAX_SAMPLES = 60 * RATE_HZ;
 export class Recorder {
   #context; #stream; #blocks = []; #count = 0;
 
-  // Starts at once; `onFull` is called when a minute is recorded. Throws where the microphone is refused or missing.
-  static async start(onFull) {
+  // Starts at once; `onSecond` is told how many whole seconds there are, `onFull` is called at a minute. Throws where the
+  // microphone is refused or missing.
+  static async start(onSecond, onFull) {
     const recorder = new Recorder();
     recorder.#stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } });
     try {
       recorder.#context = new AudioContext({ sampleRate: RATE_HZ });
       await recorder.#context.audioWorklet.addModule("/web/capture.js");
       const node = new AudioWorkletNode(recorder.#context, "capture", { numberOfOutputs: 0 });
-      node.port.onmessage = event => recorder.#take(event.data, onFull);
+      node.port.onmessage = event => recorder.#take(event.data, onSecond, onFull);
       recorder.#context.createMediaStreamSource(recorder.#stream).connect(node);
     } catch (error) {
       await recorder.stop();
@@ -22,10 +23,13 @@ export class Recorder {
     return recorder;
   }
 
-  #take(block, onFull) {
+  #take(block, onSecond, onFull) {
     if (this.#count >= MAX_SAMPLES) return;
+    const before = Math.floor(this.#count / RATE_HZ);
     this.#blocks.push(block);
     this.#count += block.length;
+    const after = Math.floor(this.#count / RATE_HZ);
+    if (after > before) onSecond(after);
     if (this.#count >= MAX_SAMPLES) onFull();
   }
 
