@@ -35,8 +35,8 @@ def test_the_turn_is_taken_once_silence_has_begun_in_the_step_that_decides(voice
     waited, foreseen = Talk(), Talk()
     late = ask(waited, voiced_s, foresees=False)["response.output_audio.delta"]
     soon = ask(foreseen, voiced_s, foresees=True)["response.output_audio.delta"]
-    # 20 ms of the step in place of 80
-    assert late - soon == pytest.approx(0.06)
+    # at the end of the first silent step, in place of the second
+    assert late - soon == pytest.approx(0.08)
     assert without_deltas(foreseen.names) == without_deltas(waited.names)
     assert foreseen.last("response.done")["response"]["status"] == "completed"
 
@@ -45,10 +45,10 @@ def test_what_was_heard_is_what_had_come_and_nothing_of_it_is_lost():
     talk = Talk()
     ask(talk, 1.0, foresees=True)
     stopped = talk.last("input_audio_buffer.speech_stopped")
-    # the voice ends 40 ms into a step, so two silent ones end after 200 ms; 20 ms of the second are enough
-    assert stopped["audio_end_ms"] == 1000 + 140
+    # the voice ends 40 ms into a step, so two silent ones would end after 200 ms; the second is foreseen
+    assert stopped["audio_end_ms"] == 1000 + 120
     item = talk.session.items.get(stopped["item_id"])
-    assert len(item.content[0].samples) == 16 * 1140
+    assert len(item.content[0].samples) == 16 * 1120
     assert all(given.user_pcm is None or len(given.user_pcm) == 1280 for given in talk.inputs), "whole clock steps"
     # the next question is timed as the client counts, though its clock steps lie elsewhere
     before_ms = talk.session.turn.hearing.heard_ms + len(talk.session.turn.hearing._rest) // 16
@@ -134,7 +134,12 @@ def test_the_rest_of_a_step_is_foreseen_like_its_last_20_ms():
     begun = frame[: 16 * 40]
     np.testing.assert_array_equal(frame[16 * 40 :], np.concatenate([begun[-320:][::-1], begun[-320:]]))
     np.testing.assert_array_equal(hearing.pop_begun(), begun)
-    assert (hearing.heard_ms, hearing.tail, hearing.has_frame) == (40, None, False)
+    assert (hearing.heard_ms, hearing.has_frame) == (40, False)
+    # nothing of the next step has come: all of it is foreseen
+    np.testing.assert_array_equal(hearing.tail, begun[-320:])
+    assert hearing.foresee().shape == (1280,)
+    hearing.append(np.zeros(24 * 80, np.float32))
+    assert hearing.tail is None, "a whole step waits to be heard"
 
 
 def test_a_step_is_kept_only_for_the_slot_that_begins_to_speak():

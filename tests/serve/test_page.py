@@ -162,6 +162,22 @@ def test_a_typed_message_is_answered_and_a_drawing_is_shown(page):
     expect(picture).to_have_js_property("naturalWidth", 64)
 
 
+def test_on_a_phone_the_newest_is_in_sight_unless_someone_scrolled_up_to_read(page, tmp_path):
+    page.set_viewport_size({"width": 390, "height": 700})
+    write_image(tmp_path / "tall.png", Image(np.full((64, 32, 3), 90, np.uint8)))
+    for number in range(3):
+        page.set_input_files("#file", str(tmp_path / "tall.png"))
+        expect(page.locator("#attached")).to_have_text("Picture ready: tall.png")
+        write(page, f"number {number}")
+        expect(answers(page).nth(number)).to_contain_text(f"number {number}")
+        expect(answers(page).nth(number)).to_be_in_viewport()
+    page.evaluate("() => { document.getElementById('log').scrollTop = 0; }")
+    expect(page.locator(".turn").first).to_be_in_viewport()
+    write(page, "number 3")
+    expect(answers(page).nth(3)).to_contain_text("number 3")
+    expect(page.locator(".turn").first).to_be_in_viewport()
+
+
 def test_an_answer_in_writing_shows_its_wait_too(page):
     page.get_by_label("answer aloud").uncheck()
     write(page, "hello")

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from copy import copy
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from vivavoce.critique.constants import widen_constant
 from vivavoce.critique.language import LanguageModel, Respondent
 from vivavoce.critique.loaders.records import AnswerRecord, PassageRecord, PlantedFlaw
-from vivavoce.critique.pool import Sampling, Target, draw_pools, select
+from vivavoce.critique.pool import Sampling, Scored, Target, draw_pools, select
 from vivavoce.critique.spans import TextSpan, has_overlap
 from vivavoce.critique.tasks.forms import render
 from vivavoce.critique.texts import split_words
 from vivavoce.errors import DataError
 from vivavoce.stats import Estimate, bootstrap, estimate_difference
 
+THRESHOLDS = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9)  # chosen: probabilities of being helpful, spread over what heads give
 _QUOTED = re.compile(r'"([^"\n]+)"')
 
 
@@ -128,6 +130,21 @@ def measure_planted(shower: Shower, twins: Sequence[Twins], *, seed: int, num_dr
     return PlantedReport(estimate(num_hits, num_shown), estimate(found, ones), estimate(alarms, ones), found)
 
 
+def trace_curve(
+    critic: ModelCritic, twins: Sequence[Twins], *, seed: int, thresholds: Sequence[float] = THRESHOLDS
+) -> dict[float, PlantedReport]:
+    """Precision, recall and false alarms by threshold, on the same pools: high ones are precise, low ones find more."""
+    return {threshold: measure_planted(critic.at(threshold), twins, seed=seed) for threshold in thresholds}
+
+
+def report_to_json(report: PlantedReport) -> dict[str, Any]:
+    """`{"precision", "recall", "false_alarms"}`, each with n and interval."""
+    return {
+        "precision": report.precision.to_json(), "recall": report.recall.to_json(),
+        "false_alarms": report.false_alarms.to_json(),
+    }  # fmt: skip
+
+
 def compare_recall(left: PlantedReport, right: PlantedReport, twins: Sequence[Twins]) -> Estimate:
     """Recall of `left` minus that of `right` on the same flaws, passages as clusters."""
     clusters = [twin.passage_key for twin in twins]
@@ -148,6 +165,13 @@ class ModelCritic:
     ) -> None:
         self.model, self.sampling = model, sampling
         self.threshold, self.length_modifier, self.limit = threshold, length_modifier, limit
+        self._pools: dict[Target, list[Scored]] = {}
+
+    def at(self, threshold: float) -> ModelCritic:
+        """The same critic, pools included, at another threshold."""
+        other = copy(self)
+        other.threshold = threshold
+        return other
 
     def can_read(self, target: Target) -> bool:
         """Whether the helpfulness prompt leaves room for a critique of the longest kind."""
@@ -163,8 +187,10 @@ class ModelCritic:
         return True
 
     def show(self, targets: Sequence[Target]) -> list[list[str]]:
-        """The best distinct critiques of each target."""
-        pools = draw_pools(self.model, targets, self.sampling)
+        """The best distinct critiques of each target; a target's pool is drawn once."""
+        fresh = [target for target in dict.fromkeys(targets) if target not in self._pools]
+        self._pools.update(zip(fresh, draw_pools(self.model, fresh, self.sampling)))
+        pools = [self._pools[target] for target in targets]
         chosen = [
             select(pool, max_similarity=self.sampling.max_similarity, threshold=self.threshold,
                    length_modifier=self.length_modifier, limit=self.limit)

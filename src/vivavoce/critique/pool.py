@@ -150,29 +150,3 @@ def score(item: Scored, length_modifier: float) -> float:
 def count_places(critique: str) -> int:
     """Quoted places in a critique."""
     return critique.count('"') // 2
-
-
-class CurvePoint(NamedTuple):
-    """Precision and recall at one threshold. None where undefined (nothing shown, or nothing to find)."""
-
-    threshold: float
-    precision: float | None
-    recall: float | None
-    num_shown: int
-
-
-def trace_curve(
-    shown: Sequence[Sequence[tuple[float, bool]]], has_flaw: Sequence[bool], thresholds: Sequence[float]
-) -> list[CurvePoint]:
-    """Precision (valid of those shown, clean answers included) and recall (flawed answers with one valid shown).
-
-    shown: for each answer (score, is_valid) of each distinct critique; thresholds are on the same scale as the scores.
-    """
-    points = list[CurvePoint]()
-    for threshold in thresholds:
-        kept = [[valid for value, valid in answer if value >= threshold] for answer in shown]
-        num_shown = sum(len(answer) for answer in kept)
-        found = [any(answer) for answer, flawed in zip(kept, has_flaw) if flawed]
-        precision = sum(sum(answer) for answer in kept) / num_shown if num_shown else None
-        points.append(CurvePoint(threshold, precision, sum(found) / len(found) if found else None, num_shown))
-    return points

@@ -17,10 +17,13 @@ from vivavoce.critique.matrix import measure_matrix
 from vivavoce.critique.planted import (
     LexicalCritic,
     ModelCritic,
+    Shower,
     compare_recall,
     keep_readable,
     list_twins,
     measure_planted,
+    report_to_json,
+    trace_curve,
 )
 from vivavoce.critique.pool import Sampling
 from vivavoce.critique.ranking import list_pairs, measure_ranking, rank_report_to_json
@@ -197,9 +200,12 @@ def matrix(
 
 def planted(
     *, model: str = "", base_url: str = "", untrained: str = "", store: str = "", sources: tuple[str, ...] = (), num_problems: int = 40,
-    max_twins: int = 200, sampling: Sampling = Sampling(), seed: int = 0, json: Path | None = None,  # noqa: B008
+    max_twins: int = 200, threshold: float = 0.5, length_modifier: float = 0.0, limit: int = 1,
+    sampling: Sampling = Sampling(), seed: int = 0, json: Path | None = None,  # noqa: B008
 ) -> None:  # fmt: skip
     """Precision and recall of planted flaws: a critic, an untrained model, and a lexical baseline.
+
+    The critic's curve over thresholds comes with it, from the same draws.
 
     Args:
         model: a folder or name, or endpoint:PROVIDER/MODEL; the critic that ships when empty.
@@ -209,6 +215,9 @@ def planted(
         sources: sources of the store, such as summedits or bump.
         num_problems: per synthetic task.
         max_twins: a random sample of this many.
+        threshold: the score, as a probability, that the critic's critiques must reach to be shown: higher is more precise.
+        length_modifier: added to the score's log odds for each place a critique quotes: higher is longer.
+        limit: critiques shown per answer.
         sampling: how critiques are drawn.
         seed: of the sample and bootstraps.
         json: write the report here.
@@ -228,15 +237,17 @@ def planted(
     if not twins:
         raise DataError("no answer of the test split has a planted flaw and a clean twin; import summedits or bump")
     _check_count("max_twins", max_twins)
+    _check_count("limit", limit)
     twins = Random(seed).sample(twins, min(max_twins, len(twins)))
-    critics = {
-        "critic": ModelCritic(open_respondent(find_critic(model), base_url), sampling),
-        "lexical": LexicalCritic(),
-    }
+    respondent = open_respondent(find_critic(model), base_url)
+    critic = ModelCritic(respondent, sampling, threshold=threshold, length_modifier=length_modifier, limit=limit)
+    critics: dict[str, Shower] = {"critic": critic, "lexical": LexicalCritic()}
     if untrained:
         # an untrained head's probabilities mean nothing, so its best critique is always shown
         other = LanguageModel(make_model(untrained, seed=seed)) if untrained in SIZES else open_respondent(untrained)
-        critics["untrained"] = ModelCritic(other, sampling, threshold=1e-6)
+        critics["untrained"] = ModelCritic(
+            other, sampling, threshold=1e-6, length_modifier=length_modifier, limit=limit
+        )
     num_drawn, twins = len(twins), keep_readable(twins, critics.values())
     if not twins:
         raise DataError(f"none of {num_drawn} answers fits the context, even without passage; use a longer one")
@@ -253,15 +264,12 @@ def planted(
     }
     for name, difference in differences.items():
         print(f"recall of critic - {name:<12}{difference}")
+    curve = trace_curve(critic, twins, seed=seed)
+    for bar, report in curve.items():
+        print(f"critic at {bar:<4}{report.precision!s:<30}{report.recall!s:<30}{report.false_alarms}")
     if json is not None:
-        rows = {
-            name: {
-                "precision": r.precision.to_json(),
-                "recall": r.recall.to_json(),
-                "false_alarms": r.false_alarms.to_json(),
-            }
-            for name, r in reports.items()
-        }
         leads = {name: difference.to_json() for name, difference in differences.items()}
+        rows = {name: report_to_json(report) for name, report in reports.items()}
+        points = [{"threshold": bar, **report_to_json(report)} for bar, report in curve.items()]
         counts = {"twins": len(twins), "left_out": num_drawn - len(twins), "passages": passages}
-        write_json(json, {"critics": rows, "recall_of_critic_minus": leads, "counts": counts})
+        write_json(json, {"critics": rows, "recall_of_critic_minus": leads, "curve": points, "counts": counts})

@@ -27,6 +27,8 @@ class Hearing:
         self._format: WireFormat = wire_format
         self._resampler = Resampler(RATE_HZ[wire_format], USER_RATE_HZ)
         self._rest = np.zeros(0, np.float32)
+        self._recent = np.zeros(0, np.float32)
+        """The end of what was heard."""
         self._waiting: deque[np.ndarray] = deque()
         self._arrivals: deque[float] = deque()
         self._kept: deque[np.ndarray] = deque()
@@ -82,23 +84,25 @@ class Hearing:
         else:
             self._kept.append(frame)
         self._heard_samples += len(frame)
+        self._recent = frame[-TAIL_SAMPLES:]
         return frame
 
     @property
     def tail(self) -> np.ndarray | None:
-        """The last 20 ms of a clock step that has begun and is not complete; None while there is less, or sound waits."""
-        return self._rest[-TAIL_SAMPLES:] if len(self._rest) >= TAIL_SAMPLES and not self._waiting else None
+        """The last 20 ms of sound, where nothing of it waits to be heard but part of a clock step, or not even that."""
+        tail = np.concatenate([self._recent, self._rest])[-TAIL_SAMPLES:]
+        return tail if len(tail) == TAIL_SAMPLES and not self._waiting else None
 
     def foresee(self) -> np.ndarray:
-        """The clock step that has begun, [1280], as it will be if it goes on like its last 20 ms."""
+        """The next clock step, [1280], as it will be if it goes on like the last 20 ms."""
+        assert self.tail is not None
         missing = USER_FRAME_SAMPLES - len(self._rest)
-        return np.concatenate(
-            [self._rest, np.pad(self._rest[-TAIL_SAMPLES:], (0, missing), "symmetric")[TAIL_SAMPLES:]]
-        )
+        return np.concatenate([self._rest, np.pad(self.tail, (0, missing), "symmetric")[TAIL_SAMPLES:]])
 
     def pop_begun(self) -> np.ndarray:
-        """Count the clock step that has begun as heard; what follows begins the next. Returns its sound so far."""
+        """Count the next clock step as heard; what follows begins another. Returns its sound so far, if there is any."""
         sound, self._rest = self._rest, np.zeros(0, np.float32)
+        self._recent = np.concatenate([self._recent, sound])[-TAIL_SAMPLES:]
         self._kept.append(sound)
         self._heard_samples += len(sound)
         return sound

@@ -70,7 +70,7 @@ class RealtimeSession:
         """Whether the slot has to fall silent with its next step."""
         self._must_rebuild = False
         self._is_foreseen = False
-        """Whether the clock step that has begun was foreseen already."""
+        """Whether the next clock step was foreseen already."""
         self._last_append_s = float("-inf")
         self._started_s = now_s
         self.emit("session.created", session=self.show())
@@ -141,7 +141,7 @@ class RealtimeSession:
             self.speech.end()
 
     def foresee(self) -> SlotInput | None:
-        """What the next clock step would get if the silence that has begun in it goes on; None where there is none.
+        """What the next clock step would get if the silence that has begun goes on; None where none has.
 
         The model is asked by such a step whether it would take the turn. If so, `take_early`; if not, the step has to be
         taken back, and the model hears what comes.

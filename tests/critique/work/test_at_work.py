@@ -20,8 +20,9 @@ from vivavoce.critique.planted import (
     is_hit,
     list_twins,
     measure_planted,
+    trace_curve,
 )
-from vivavoce.critique.pool import Sampling, Scored, Target, draw_pools, drop_duplicates, pick_best, select, trace_curve
+from vivavoce.critique.pool import Sampling, Scored, Target, draw_pools, drop_duplicates, pick_best, select
 from vivavoce.critique.ranking import Pair, list_pairs, measure_ranking, rank_report_to_json
 from vivavoce.critique.refining import METHODS, Item, RefiningConfig, measure_refining
 from vivavoce.critique.spans import TextSpan
@@ -101,14 +102,6 @@ def test_the_knob_trades_precision_for_recall() -> None:
     assert len(select(pool, threshold=0.2, limit=1)) == 1
     with pytest.raises(ConfigError, match="above 0 and below 1"):
         select(pool, threshold=1.0)
-
-
-def test_the_curve_by_hand() -> None:
-    shown = [[(0.9, True), (0.4, False)], [(0.6, False)], [(0.8, False)]]
-    points = trace_curve(shown, [True, True, False], [0.0, 0.5, 0.95])
-    assert [(point.precision, point.recall, point.num_shown) for point in points] == [
-        (0.25, 0.5, 4), (pytest.approx(1 / 3), 0.5, 3), (None, 0.0, 0),
-    ]  # fmt: skip
 
 
 def test_pools_are_parsed_and_judged() -> None:
@@ -271,6 +264,23 @@ def test_a_model_critic_is_silent_below_its_threshold() -> None:
     assert twins
     report = measure_planted(ModelCritic(make_model(valid=1.0), Sampling(num_critiques=2)), twins, seed=0, num_draws=50)
     assert report.false_alarms.value == 0
+
+
+def test_a_higher_threshold_is_more_precise_and_finds_less_on_the_same_draws() -> None:
+    twins = list_twins(RECORDS)
+    model = make_model(valid=0.5)
+    # sure of what is true, and half sure of what is not
+    model.helpful = lambda problem, text, said: 0.8 if TASK.check_critique(problem, text, said) == Graded(1.0) else 0.2
+    critic = ModelCritic(model, Sampling(num_critiques=2), limit=2)
+    curve = trace_curve(critic, twins, seed=0, thresholds=(0.1, 0.5, 0.9))
+    low, middle, high = (curve[threshold] for threshold in (0.1, 0.5, 0.9))
+    assert low.false_alarms.value == 1
+    assert middle.false_alarms.value == 0
+    assert low.precision.value is not None
+    assert middle.precision.value is not None
+    assert low.precision.value < middle.precision.value
+    assert (high.precision.value, high.recall.value) == (None, 0)
+    assert curve[0.5][:3] == measure_planted(critic, twins, seed=0)[:3]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 // The conversation on the page: one entry a turn, found by item id, growing as its transcript comes.
 
 export class Log {
-  #list; #empty; #entries = new Map(); #isAtEnd = true;
+  #list; #empty; #entries = new Map(); #isAtEnd = true; #top = 0;
 
   constructor(list, empty) {
     this.#list = list;
     this.#empty = empty;
-    // who has scrolled up to read is left there
-    list.addEventListener("scroll", () => { this.#isAtEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 40; });
+    // who has scrolled up to read is left there; a picture that grows below scrolls nobody up
+    list.addEventListener("scroll", () => {
+      if (list.scrollTop + list.clientHeight > list.scrollHeight - 40) this.#isAtEnd = true;
+      else if (list.scrollTop < this.#top - 40) this.#isAtEnd = false;
+    });
   }
 
   get isEmpty() { return this.#list.children.length === 0; }
@@ -85,5 +88,9 @@ export class Log {
 
   #append(element) { this.#empty.hidden = true; this.#list.append(element); this.#follow(); }
 
-  #follow() { if (this.#isAtEnd) this.#list.scrollTop = this.#list.scrollHeight; }
+  #follow() {
+    if (!this.#isAtEnd) return;
+    this.#list.scrollTop = this.#list.scrollHeight;
+    this.#top = this.#list.scrollTop;
+  }
 }

@@ -296,6 +296,7 @@ async function hold() {
   heldS = 0;
   if (responseId) realtime.send("response.cancel");
   interrupt();
+  showReady();
   setMicrophone("Listening; release to send.");
 }
 
@@ -304,6 +305,7 @@ function release() {
   isHeld = false;
   showTalkButton();
   if (!microphone) return;
+  if (!responseId && realtime.isOpen) showReady();
   if (heldS < LEAST_HELD_S) {
     realtime.send("input_audio_buffer.clear");
     setMicrophone("Nothing was sent. Hold Talk, or the space bar, while you speak.");
