@@ -61,7 +61,7 @@ class EarTrainConfig:
     rate: float = 2e-3
     """peak learning rate"""
     spelling_weight: float = 0.5
-    """of the letters half way up, which teach the fine frames directly (hierarchical CTC, arXiv 1807.06234)"""
+    """of the letters half way up, which teach the fine frames directly (hierarchical CTC, arXiv 1807.07104)"""
     is_bf16: bool = True
     """matrix products in bfloat16"""
 
