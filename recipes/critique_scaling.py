@@ -36,6 +36,8 @@ class Recipe:
     """Training problems per synthetic task."""
     num_items: int = 60
     """Held-out problems per task."""
+    num_validation: int = 60
+    """Validation problems per task."""
     num_critiques: int = 8
     """Critiques per answer."""
     num_refinements: int = 4
@@ -52,6 +54,12 @@ class Recipe:
     """Training examples of those; as many as of the others when None."""
     pretrained_batch_examples: int | None = None
     """Examples a step of those; as many as of the others when None."""
+    pretrained_num_items: int | None = None
+    """Held-out problems per task of those, and of the matrix; as many as of the others when None."""
+    pretrained_in_bfloat16: bool = False
+    """Measure those in bfloat16."""
+    trained: tuple[str, ...] = ()
+    """SIZE=FOLDER of models trained before with these settings, such as xs=checkpoints/critique-nano."""
     seed: int = 0
     """Of everything."""
 
@@ -67,11 +75,13 @@ def main(recipe: Recipe) -> None:
     config = ScalingConfig(
         sizes=recipe.sizes, training=training, pretrained_learning_rate=recipe.pretrained_learning_rate,
         pretrained_num_examples=recipe.pretrained_num_examples,
-        pretrained_batch_examples=recipe.pretrained_batch_examples, num_problems=recipe.num_problems,
+        pretrained_batch_examples=recipe.pretrained_batch_examples, pretrained_num_items=recipe.pretrained_num_items,
+        pretrained_in_bfloat16=recipe.pretrained_in_bfloat16, num_validation=recipe.num_validation, num_problems=recipe.num_problems,
         num_items=recipe.num_items, num_critiques=recipe.num_critiques, num_refinements=recipe.num_refinements,
         max_new_tokens=recipe.max_new_tokens, seed=recipe.seed,
     )  # fmt: skip
-    points = run_scaling(config, recipe.out)
+    trained = {size: Path(folder) for size, _, folder in (pair.partition("=") for pair in recipe.trained)}
+    points = run_scaling(config, recipe.out, trained=trained)
     for point in points:
         print(
             f"{point['size']:<24}{point['num_parameters']:>12,} parameters  loss {point['loss_nats_per_char']['value']:.4f}"

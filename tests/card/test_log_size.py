@@ -26,6 +26,7 @@ def _write_items(data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_hundred_samples_of_ten_seconds_each_way_keep_the_logs_under_20_megabytes(tmp_path: Path) -> None:
     _write_items(tmp_path / "data")
     config = CardConfig(

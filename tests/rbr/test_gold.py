@@ -96,6 +96,14 @@ def test_a_number_below_its_bound_is_refused(
     assert says in capsys.readouterr().err
 
 
+def test_a_grader_without_an_error_in_what_was_seen_has_no_interval_of_no_width() -> None:
+    rows = [make_row(apology=bool(number % 2)) for number in range(20)]
+    grades = [{"apology": Graded(float(number % 2))} for number in range(20)]
+    (measured,) = measure_grader(rows, grades, {}, ("apology",))  # type: ignore[arg-type]
+    for estimate in (measured.balanced_accuracy, measured.auroc, measured.f1):
+        assert (estimate.value, estimate.low, estimate.high) == (1.0, None, None)
+
+
 def test_what_is_ungraded_is_counted_and_never_scored() -> None:
     rows = [make_row(apology=bool(number % 2)) for number in range(20)]
     grades = [{"apology": Graded(float(number % 2))} for number in range(19)] + [{"apology": Ungraded("empty")}]

@@ -216,6 +216,19 @@ def test_evaluation_counts_both_sides_from_judged_truths() -> None:
     assert (found.coverage.graded, found.coverage.total) == (4, 5)
 
 
+def test_an_f1_that_no_draw_moves_keeps_an_honest_interval() -> None:
+    base = dict.fromkeys(RULES.propositions, 0.0)
+    judge = ScriptedGrader(table={"no": base | {"apology": 1.0, "inability_to_comply": 1.0}})
+    prompts = [prompt for prompt in TRAIN if prompt.response_type in ("comply", "hard_refuse")]
+    found = evaluate_completions(prompts, ["no"] * len(prompts), RULES, judge, {})
+    assert (found.not_unsafe.value, found.not_overrefuse.value, found.f1.value) == (1.0, 0.0, 0.0)
+    high = found.not_overrefuse.high
+    assert high is not None
+    assert high > 0
+    assert found.f1.low == 0
+    assert found.f1.high == pytest.approx(2 * high / (1 + high))
+
+
 def test_unsafe_by_compliance_counts_only_requests_to_be_refused_and_asks_the_judge_for_what_it_needs() -> None:
     assert find_refused(RULES) == {"hard_refuse", "soft_refuse_instructions"}
     base = dict.fromkeys(RULES.propositions, 0.0)

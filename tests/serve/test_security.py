@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx
 import pytest
 import websockets.sync.client
@@ -42,6 +44,12 @@ def test_a_port_that_is_taken_is_said_so():
     with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1"):
         bind(ServerConfig(port=listener.getsockname()[1]))
     listener.close()
+
+
+def test_small_events_in_a_row_are_sent_at_once():
+    # asyncio sets TCP_NODELAY on what is accepted where the listener names its protocol
+    with bind(ServerConfig(port=0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_without_the_key_there_is_only_the_page_and_health(address):

@@ -29,6 +29,7 @@ class Size:
 
 
 SIZES: dict[str, Size] = {
+    "3xs": Size(32, 1, 2),
     "2xs": Size(48, 2, 2),
     "xs": Size(96, 3, 3),
     "s": Size(160, 4, 5),

@@ -36,7 +36,7 @@ class TrainingConfig:
     """What is trained, on how much, how."""
 
     base: str = "s"
-    """A size to train from scratch (2xs, xs, s, m, l), or any causal model: a name, a folder, a Hub name."""
+    """A size to train from scratch (3xs, 2xs, xs, s, m, l), or any causal model: a name, a folder, a Hub name."""
     weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     """Share of each joint task."""
     num_examples: int = 20_000

@@ -256,9 +256,9 @@ def planted(
     reports = {name: measure_planted(critic, twins, seed=seed) for name, critic in critics.items()}
     passages = len({twin.passage_key for twin in twins})
     print(f"{len(twins)} planted flaws and their clean twins in {passages} passages, which n counts")
-    print(f"{'':<12}{'precision':<30}{'recall':<30}false alarms on clean twins")
+    print(f"{'':<16}{'precision':<30}{'recall':<30}false alarms on clean twins")
     for name, report in reports.items():
-        print(f"{name:<12}{report.precision!s:<30}{report.recall!s:<30}{report.false_alarms}")
+        print(f"{name:<16}{report.precision!s:<30}{report.recall!s:<30}{report.false_alarms}")
     differences = {
         name: compare_recall(reports["critic"], report, twins) for name, report in reports.items() if name != "critic"
     }
@@ -266,7 +266,7 @@ def planted(
         print(f"recall of critic - {name:<12}{difference}")
     curve = trace_curve(critic, twins, seed=seed)
     for bar, report in curve.items():
-        print(f"critic at {bar:<4}{report.precision!s:<30}{report.recall!s:<30}{report.false_alarms}")
+        print(f"critic at {bar:<6}{report.precision!s:<30}{report.recall!s:<30}{report.false_alarms}")
     if json is not None:
         leads = {name: difference.to_json() for name, difference in differences.items()}
         rows = {name: report_to_json(report) for name, report in reports.items()}

@@ -17,7 +17,7 @@ from vivavoce.rbr.gold_set import GoldRow
 from vivavoce.rbr.graders.classifier import find_threshold
 from vivavoce.rbr.graders.interface import Grader, GradeRequest, grade_all_now
 from vivavoce.rbr.rules import Rules
-from vivavoce.stats import Estimate, bootstrap, estimate_auroc, estimate_mean
+from vivavoce.stats import Estimate, bootstrap, drop_empty_interval, estimate_auroc, estimate_mean
 
 FEW = 10  # chosen: with fewer positives or negatives an interval of balanced accuracy is wider than 0.3
 NUM_DRAWS = 1000
@@ -139,7 +139,7 @@ def measure_grader(
                 coverage=count_coverage(labelled),
                 threshold=threshold,
                 balanced_accuracy=_bootstrap(balance_accuracy, truth, probs >= threshold, seed),
-                auroc=estimate_auroc(probs, truth),
+                auroc=drop_empty_interval(estimate_auroc(probs, truth)),
                 f1=_bootstrap(measure_f1, truth, probs >= threshold, seed),
                 accuracy=estimate_mean((probs >= threshold) == truth),
                 brier=estimate_mean((probs - truth) ** 2),
@@ -175,7 +175,8 @@ def measure_f1(truth: np.ndarray, yes: np.ndarray) -> float:
 
 
 def _bootstrap(measure: Any, truth: np.ndarray, yes: np.ndarray, seed: int) -> Estimate:
-    return bootstrap(lambda idx: measure(truth[idx], yes[idx]), len(truth), seed=seed, num_draws=NUM_DRAWS)
+    found = bootstrap(lambda idx: measure(truth[idx], yes[idx]), len(truth), seed=seed, num_draws=NUM_DRAWS)
+    return drop_empty_interval(found)
 
 
 def measure_calibration(probs: np.ndarray, truth: np.ndarray, num_bins: int = 10) -> float | None:

@@ -129,6 +129,7 @@ def keep_text_out(record: logging.LogRecord) -> bool:
 
 
 def _make_trainer(text_model: TextModel, rows: Any, reward: TrlReward, config: TrainConfig, run: Run) -> Any:
+    import torch
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
     for name in ("grpo_trainer", "rloo_trainer"):
@@ -148,6 +149,7 @@ def _make_trainer(text_model: TextModel, rows: Any, reward: TrlReward, config: T
         "logging_steps": 1,
         "save_strategy": "no",
         "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
         "bf16": False,
         "gradient_checkpointing": False,
         **vllm,

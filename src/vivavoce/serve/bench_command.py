@@ -123,6 +123,8 @@ def bench_load(target: Annotated[Target, tyro.conf.arg(name="")], talkers: int =
                 f"{count:7}  {row['turns']:5}  {row['unanswered']:10}  {row['underruns']:9} {waits[0]} {waits[1]}",
                 flush=True,
             )
+            for error in sorted({turn.error for turn in level.turns if turn.error}):
+                print(f"         {error}", flush=True)
             if not level.passes:
                 break
     passed = max((level.talkers for level in levels if level.passes), default=0)

@@ -265,7 +265,7 @@ class Worker:
         try:
             if self.is_draining:
                 raise WireError("the server is shutting down", code="server_draining", kind="server_error")
-            if self._scheduler.is_overloaded and len(self._talks) < self.engine.num_slots:
+            if self._scheduler.is_overloaded and 0 < len(self._talks) < self.engine.num_slots:
                 raise WireError(
                     f"the server is {self._scheduler.lateness_s:.1f} s late with those who talk already; try again later",
                     code="server_late",

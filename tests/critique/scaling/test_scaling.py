@@ -67,7 +67,7 @@ def test_points_of_other_settings_are_refused_and_a_size_may_be_added(
 @pytest.mark.slow
 def test_the_recipe_runs_at_toy_size_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     config = ScalingConfig(
-        sizes=("2xs", "xs"), training=TrainingConfig(num_examples=32, batch_examples=16), num_problems=8, num_items=2,
+        sizes=("2xs", "xs"), training=TrainingConfig(num_examples=32, batch_examples=16), num_problems=8, num_items=2, num_validation=2,
         num_critiques=1,
     )  # fmt: skip
     points = run_scaling(config, tmp_path)
@@ -77,6 +77,11 @@ def test_the_recipe_runs_at_toy_size_and_goes_on_where_it_stopped(tmp_path: Path
     before = (tmp_path / "xs" / "point.json").stat().st_mtime_ns
     run_scaling(config, tmp_path)
     assert (tmp_path / "xs" / "point.json").stat().st_mtime_ns == before
+    trained = {size: tmp_path / size / "run" / "model" for size in config.sizes}
+    again = run_scaling(config, tmp_path / "again", trained=trained)
+    assert [point["loss_nats_per_char"] for point in again] == [point["loss_nats_per_char"] for point in points]
+    assert [point["all_tasks"] for point in again] == [point["all_tasks"] for point in points]
+    assert not (tmp_path / "again" / "xs" / "run").exists()
 
 
 def test_a_pretrained_size_has_its_own_rate_and_share_of_examples_and_nothing_else() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from vivavoce.errors import EndpointError
 from vivavoce.serve.bench.listening import (
     RATE_HZ,
     Parts,
@@ -113,8 +114,11 @@ class Conversation:
         is_updated = await self._wait_until(
             lambda: any(event.type == "session.updated" for _, event in self._events), time.monotonic() + 30.0
         )
-        if not is_updated and self._reader.done():
-            self._reader.result()
+        if not is_updated:
+            said = [event.error.message for _, event in self._events if event.type == "error"]
+            self._reader.cancel()
+            await self._manager.__aexit__(None, None, None)
+            raise EndpointError(f"the server takes no conversation: {said[-1] if said else 'it does not answer'}")
         return self
 
     async def __aexit__(self, *error: object) -> None:
