@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,8 +156,9 @@ def test_the_estimate_says_time_speech_and_cost_where_there_are_prices(capsys: p
 
 @pytest.mark.parametrize("name", ["change_log", "labels", "early", "cascade", "before"])
 def test_what_is_set_beside_a_card_must_be_there(good_run: Path, tmp_path: Path, name: str) -> None:
+    beside: dict[str, Any] = {name: tmp_path / "nowhere"}
     with pytest.raises(DataError, match=str(tmp_path / "nowhere")):
-        build_document(good_run, ReportOptions(**{name: tmp_path / "nowhere"}))
+        build_document(good_run, ReportOptions(**beside))
 
 
 @pytest.mark.usefixtures("threads")
