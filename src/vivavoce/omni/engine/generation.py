@@ -26,6 +26,7 @@ from vivavoce.omni.engine.rules import (
 from vivavoce.omni.engine.sampling import NEVER, Sampling, choose, choose_event, gumbel
 from vivavoce.omni.engine.transcript import TextStream
 from vivavoce.omni.engine_protocol import TurnEvent
+from vivavoce.omni.layout import HEARD_PAD_WEIGHT, PAD_SPEAKING_WEIGHT, TEXT_WEIGHT
 from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, TOKEN, StepRow
 from vivavoce.omni.vocabulary import NUM_CONTROL_ROWS, Vocabulary
 
@@ -71,6 +72,17 @@ def forbid_echo(logits: np.ndarray, state: SlotState) -> np.ndarray:
         return logits
     logits = logits.copy()
     logits[written] = NEVER
+    return logits
+
+
+def weigh_quiet(logits: np.ndarray, weight: float) -> np.ndarray:
+    """Logits [V] of a stream as if steps without a word had weighed in training as much as those with one.
+
+    They weigh `weight`, so that words are learned and not silence; a network that has learned that gives words
+    1 / weight times their odds, and would write before it has heard.
+    """
+    logits = logits.copy()
+    logits[PAD] -= np.log(weight / TEXT_WEIGHT)
     return logits
 
 
@@ -341,15 +353,16 @@ class Generation:
         if not (work.may_sound and work.may_write):
             words = Allowed((PAD,))
         text = choose(
-            scores.text[row],
+            weigh_quiet(scores.text[row], PAD_SPEAKING_WEIGHT),
             words,
             temperature=self.sampling.text_temperature,
             min_prob_share=self.sampling.min_prob_share,
             seed=held.seed,
             draw=state.draws,
         )
+        hear = weigh_quiet(forbid_echo(scores.heard[row], state), HEARD_PAD_WEIGHT)
         heard = allowed_heard(is_muted=work.mel is None, num_text_ids=shape.num_text_ids)
-        return Outcome(event=event, text_id=text, heard_id=choose(forbid_echo(scores.heard[row], state), heard))
+        return Outcome(event=event, text_id=text, heard_id=choose(hear, heard))
 
     def _choose_codes(self, slots: list[int], hidden: np.ndarray, outcomes: Mapping[int, Outcome]) -> np.ndarray:
         shape, sampling = self.backend.shape, self.sampling
