@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from tests.omni.rows import make_row
 from vivavoce.omni.configuration import OmniConfig, make_nano, make_tiny
-from vivavoce.omni.losses import LossWeights, compute_losses
+from vivavoce.omni.losses import LossWeights, compute_losses, level_loss
 from vivavoce.omni.network import OmniForConversation, StepBatch, collate, track_speaking
 from vivavoce.omni.steps import CLOCK, SPEAK, STAY, STOP
 
@@ -170,3 +170,41 @@ def test_nano_fits_its_share_of_the_checkpoint() -> None:
 def test_a_config_of_another_version_is_refused() -> None:
     with pytest.raises(Exception, match="format version 99"):
         OmniConfig(format_version=99)
+
+
+def test_level_loss_is_that_of_each_level_whatever_the_others_are() -> None:
+    levels = (4, 3, 2)
+    logits, codes = torch.randn(5, 24, dtype=torch.float64), torch.tensor([0, 5, 23, 11, 18])
+    probs = logits.softmax(-1)
+    for row, code in enumerate(codes.tolist()):
+        wanted = 0.0
+        for count, below in zip(levels, (1, 4, 12)):
+            shared = [other for other in range(24) if other // below % count == code // below % count]
+            wanted -= float(probs[row, shared].sum().log()) / 3
+        assert float(level_loss(logits, codes, levels)[row]) == pytest.approx(wanted)
+    # a guess that misses one level of three is nearer than one that misses all
+    sure = torch.full((2, 24), -20.0).scatter(1, torch.tensor([[1], [17]]), 0.0)
+    near, far = level_loss(sure, torch.tensor([0, 0]), levels)
+    assert near < far
+
+
+def test_levels_add_to_the_loss_only_where_the_book_has_them(model: OmniForConversation) -> None:
+    batch = collate([make_row(model.config, 4)])
+    plain, report = compute_losses(model, batch, LossWeights())
+    near, same = compute_losses(model, batch, LossWeights(image_levels=(5, 4), audio_levels=(4, 3)))
+    assert near > plain
+    assert {name: float(value) for name, value in report.items()} == {
+        name: float(value) for name, value in same.items()
+    }
+
+
+def test_a_transcript_that_begins_as_an_ears_reads_its_words_off_the_stem(model: OmniForConversation) -> None:
+    changed = OmniForConversation(model.config)
+    rows, heard = torch.randn(changed.config.num_text_ids, 32), torch.randn(7, 32)
+    changed.write_as(rows)
+    with torch.no_grad():
+        torch.testing.assert_close(changed.clock_logits(heard).heard, heard @ rows.T, atol=1e-4, rtol=1e-4)
+        # the word read last, in the same stream, does not call for itself
+        again = changed.clock_logits(changed.heard_table.weight).heard.diagonal()
+        called = (rows @ rows.T).diagonal()
+    assert float(again.abs().mean()) < 0.3 * float(called.mean())

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from vivavoce.errors import CheckpointError, ConfigError
@@ -74,3 +76,20 @@ def test_an_unknown_control_token_is_named(vocabulary: Vocabulary) -> None:
     with pytest.raises(ConfigError, match="<dance>"):
         vocabulary.id_of("<dance>")
     assert len(CONTROL_TOKENS) <= NUM_CONTROL_ROWS
+
+
+@given(st.lists(st.text("abcdeé'.,?!37", min_size=1, max_size=6), min_size=1, max_size=6))
+def test_tokens_by_word_are_all_tokens(vocabulary: Vocabulary, words: list[str]) -> None:
+    text = " ".join(words)
+    counts = vocabulary.count_by_word(text)
+    assert len(counts) == len(words)
+    assert sum(counts) == len(vocabulary.encode(text))
+    before = 0
+    for word, count in zip(words, counts):
+        piece = vocabulary.decode(vocabulary.encode(text)[before : before + count])
+        assert piece.strip() == word
+        before += count
+
+
+def test_no_text_has_no_words(vocabulary: Vocabulary) -> None:
+    assert vocabulary.count_by_word("") == []

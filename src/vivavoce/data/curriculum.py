@@ -14,14 +14,15 @@ import numpy as np
 
 from vivavoce.content import Conversation, Message, Part, Text, system
 from vivavoce.data.answers import Answer
-from vivavoce.data.drawing import draw_film, draw_scene
+from vivavoce.data.drawing import OWN_STYLE, draw_film, draw_scene
 from vivavoce.data.example import PRESET_VOICE, Example, Modalities, Speech, Split, any_voice, unrendered
 from vivavoce.data.items import Item, choose
 from vivavoce.data.live import TAKES, make_live
 from vivavoce.data.pools import list_items
+from vivavoce.data.retyping import type_question
 from vivavoce.data.rounds import make_knowing, make_looking
 from vivavoce.data.sounds import render_sound
-from vivavoce.data.styles import choose_clean_style, choose_style
+from vivavoce.data.styles import choose_style
 
 _KNOWING = {"fact": 0.6, "talk": 0.12, "decline": 0.14, "allow": 0.14}
 _SEEING = {"name": 0.16, "colour": 0.12, "count": 0.18, "place": 0.1, "size": 0.06, "exists": 0.09, "relation": 0.09, "read": 0.1, "describe": 0.1}  # fmt: skip
@@ -73,19 +74,19 @@ Mix = Mapping[str, float]
 and `knowing` (rounds of questions in text), `live`."""
 
 DEFAULT_MIX: dict[str, float] = {
-    "reading": 0.15,
+    "reading": 0.13,
     "writing": 0.13,
-    "looking": 0.12,
-    "knowing": 0.08,
-    "live": 0.15,
+    "looking": 0.09,
+    "knowing": 0.1,
+    "live": 0.13,
     "text -> text": 0.03,
-    "text -> audio": 0.03,
-    "text -> image": 0.08,
+    "text -> audio": 0.05,
+    "text -> image": 0.1,
     "text -> text+audio": 0.01,
     "text -> audio+image": 0.01,
     "audio -> text": 0.03,
-    "audio -> audio": 0.1,
-    "audio -> image": 0.04,
+    "audio -> audio": 0.13,
+    "audio -> image": 0.05,
     "audio -> text+audio": 0.01,
     "audio -> audio+image": 0.01,
     "image -> text": 0.02,
@@ -230,8 +231,9 @@ def _ask(
         voice = any_voice(split, int(generator.integers(TAKES[split])))
         speeches.append(Speech(words, voice, None if is_clean else int(generator.integers(2**31))))
         return [unrendered(speeches[-1])]
-    is_bare = generator.random() < 0.4 and item.task != "read_aloud"
-    return [Text(item.ask.rstrip(".?") if is_bare else item.ask)]
+    if item.task == "read_aloud":
+        return [Text(item.ask)]
+    return [Text(type_question(item.ask, split, generator))]
 
 
 def _reply(
@@ -245,7 +247,7 @@ def _reply(
         parts.append(unrendered(speeches[-1]))
     if "image" in wanted:
         assert item.target is not None, f"task {item.task} draws nothing"
-        parts.append(draw_scene(item.target, choose_clean_style(split, generator)))
+        parts.append(draw_scene(item.target, OWN_STYLE))
     return parts
 
 

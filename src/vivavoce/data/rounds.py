@@ -13,6 +13,7 @@ from vivavoce.data.drawing import draw_film, draw_scene
 from vivavoce.data.example import Example, Split, find_modalities
 from vivavoce.data.items import Item, choose
 from vivavoce.data.pools import list_items
+from vivavoce.data.retyping import type_question
 from vivavoce.data.scenes import FILM_KINDS, SCENE_KINDS, FilmKind, SceneKind, sample_film, sample_scene
 from vivavoce.data.seeing_tasks import FILM_TASKS, PICTURE_TASKS
 from vivavoce.data.styles import choose_style
@@ -20,9 +21,7 @@ from vivavoce.data.styles import choose_style
 _FILM_SHARE = 0.25
 _QUESTIONS = (2, 5)
 """At least and at most, where a picture has as many; fewer when two have the same answer."""
-_KNOWING: dict[str, float] = {"fact": 0.8, "talk": 0.06, "decline": 0.07, "allow": 0.07}
-_BARE_SHARE = 0.4
-"""Of questions typed without their last mark."""
+_KNOWING: dict[str, float] = {"fact": 0.7, "talk": 0.08, "decline": 0.1, "allow": 0.12}
 _SCENE_SHARES: dict[SceneKind, float] = {
     "single": 0.25, "placed": 0.15, "many": 0.22, "pair": 0.18, "groups": 0.08, "digits": 0.06, "word": 0.06,
 }  # fmt: skip
@@ -51,7 +50,7 @@ def _ask_in_turn(
 ) -> Example:
     messages: list[Message] = []
     for number, item in enumerate(items):
-        ask = item.ask.rstrip(".?") if generator.random() < _BARE_SHARE else item.ask
+        ask = type_question(item.ask, split, generator)
         parts = (*shown, Text(ask)) if number == 0 else (Text(ask),)
         messages += [Message("user", parts), Message("assistant", (Text(item.say),))]
     marks = "-new_phrasing" if any(item.is_new for item in items) else ""

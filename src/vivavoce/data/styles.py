@@ -19,8 +19,3 @@ def choose_style(split: Split, generator: np.random.Generator) -> tuple[Style, b
     if split == "test" and generator.random() < _HELD_OUT_SHARE:
         return sample_style(seed, "held_out"), True
     return sample_style(seed, "clean" if generator.random() < _CLEAN_SHARE else "plain"), False
-
-
-def choose_clean_style(split: Split, generator: np.random.Generator) -> Style:
-    """A style for a picture that the model is to draw: white ground, flat colours."""
-    return sample_style(int(generator.integers(*SEED_RANGES[split])), "clean")

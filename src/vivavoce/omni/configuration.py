@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from huggingface_hub.dataclasses import strict
 from transformers import LlamaConfig
 
 from vivavoce.errors import CheckpointError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when a checkpoint of the past can no longer be read."""
 
 CLOCK_HZ = 12.5
@@ -32,9 +34,10 @@ class OmniConfig(LlamaConfig):
     num_image_codes: int = 1000
     num_books: int = 4
     num_codes_per_book: int = 1000
-    stem_width: int = 192
+    stem_widths: list[int] = field(default_factory=lambda: [192, 256, 320])
+    stem_blocks: list[int] = field(default_factory=lambda: [2, 3, 3])
     eye_width: int = 128
-    transcript_delay_steps: int = 4
+    transcript_delay_steps: int = 2
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs):  # type: ignore[override]
@@ -84,7 +87,8 @@ def make_tiny(**changes) -> OmniConfig:
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
-        "stem_width": 16,
+        "stem_widths": [16, 20, 24],
+        "stem_blocks": [1, 1, 1],
         "eye_width": 16,
         "num_text_ids": 320,
         "num_image_codes": 20,

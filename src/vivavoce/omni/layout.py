@@ -20,6 +20,7 @@ import numpy as np
 from vivavoce.content import Audio, Image, Message, Text, Video
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import (
+    CLOCK_HZ,
     FRAME_PATCH_PIXELS,
     IMAGE_PIXELS,
     MEL_BINS,
@@ -174,8 +175,17 @@ class LiveTrack:
         self.heard = np.zeros(self.num_steps, np.int64)
         self.codes = np.full((self.num_steps, self.num_books), -1, np.int64)
 
-    def speak(self, start: int, ids: Sequence[int], codes: np.ndarray, *, stop: int | None = None) -> None:
-        """The model speaks from step `start`: words `ids` one a step, codes [T, K]; silent from `stop` (or their end).
+    def speak(
+        self,
+        start: int,
+        ids: Sequence[int],
+        codes: np.ndarray,
+        steps: Sequence[int] | None = None,
+        *,
+        stop: int | None = None,
+    ) -> None:
+        """The model speaks from step `start`: words `ids` at `steps` after it (`place_words`; without them one a step),
+        codes [T, K]; silent from `stop` (or their end).
 
         Raises: DataError if there are more words than steps, since words ahead of their sound would be lost.
         """
@@ -183,8 +193,9 @@ class LiveTrack:
         if stop is None and len(ids) > len(codes):
             raise DataError(f"speech has {len(ids)} text tokens in {len(codes)} steps; need at most one a step")
         end = min(end, self.num_steps - 1)
-        spoken = min(len(ids), end - start)
-        self.text[start : start + spoken] = ids[:spoken]
+        for idx, step in zip(ids, range(len(ids)) if steps is None else steps):
+            if start + step < end:
+                self.text[start + step] = idx
         self.codes[start:end] = codes[: end - start]
         self.turn[start], self.turn[end] = SPEAK, STOP
 
@@ -238,6 +249,32 @@ def place_transcript(
     shares = np.cumsum(weights) / np.sum(weights)
     ends = voiced[np.clip(np.ceil(shares * len(voiced) - 1e-6).astype(int) - 1, 0, None)]
     return [int((first_frame + end) // MEL_FRAMES_PER_STEP + delay_steps) for end in ends]
+
+
+WORD_LEAD_STEPS = 2
+"""A word is written so long before its sound begins: the sound of one word leans on the next. chosen."""
+
+
+def place_words(tokens_by_word: Sequence[int], starts_s: np.ndarray | None, num_steps: int) -> list[int]:
+    """Steps from the start of an utterance at which its own words are written: each a little before its sound, the
+    first at once, one token a step.
+
+    So the sound of a step is that of the word just written or the one before, and where in the text it stands need not be
+    counted. Words whose beginnings are not known (None, or not one for each) are written one token a step.
+
+    tokens_by_word: how many text tokens each word has. starts_s [words]: when each word begins.
+    """
+    num_tokens = sum(tokens_by_word)
+    if starts_s is None or len(starts_s) != len(tokens_by_word):
+        return list(range(num_tokens))
+    steps: list[int] = []
+    for count, start_s in zip(tokens_by_word, starts_s):
+        first = max(int(start_s * CLOCK_HZ) - WORD_LEAD_STEPS, steps[-1] + 1 if steps else 0)
+        steps += range(first, first + count)
+    # what the end leaves no room for moves forward
+    for back, idx in enumerate(range(num_tokens - 1, -1, -1)):
+        steps[idx] = max(idx, min(steps[idx], num_steps - 1 - back))
+    return steps
 
 
 def weigh_spoken(piece: str) -> float:

@@ -5,6 +5,7 @@ Weights of single steps come with the data (`layout`); here are the weights of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,12 @@ class LossWeights:
     """all audio books together"""
     z: float = 1e-4
     """square of the log-partition of token logits, against drift"""
+    levels: float = 0.5
+    """of a code's levels beside the code itself (`level_loss`), for pictures and sound"""
+    image_levels: tuple[int, ...] = ()
+    """levels of the image tokenizer's book, the first least significant; empty: its codes are names and no more"""
+    audio_levels: tuple[int, ...] = ()
+    """levels of the speech codec's books"""
 
 
 def compute_losses(
@@ -50,6 +57,9 @@ def compute_losses(
         loss = _mean_loss(logits, batch.targets[is_target], batch.target_weights[is_target])
         total = total + weights.token * loss + weights.z * logits.logsumexp(-1).square().mean()
         report["token"] = loss.detach()
+        if weights.image_levels:
+            near = _image_level_loss(model, logits, batch.targets[is_target], batch.target_weights[is_target], weights)
+            total = total + weights.token * weights.levels * near
 
     clock_hidden = hidden[batch.kinds == CLOCK]
     if len(clock_hidden):
@@ -93,7 +103,39 @@ def _clock_losses(
         loss = _mean_loss(code_logits.flatten(0, 1), codes.flatten(), spread.flatten())
         total = total + weights.codes * loss
         report["codes"] = loss.detach()
+        if weights.audio_levels:
+            near = level_loss(code_logits.flatten(0, 1), codes.flatten(), weights.audio_levels)
+            total = total + weights.codes * weights.levels * (near * spread.flatten()).sum() / spread.sum()
     return total
+
+
+def _image_level_loss(
+    model: OmniForConversation, logits: Tensor, targets: Tensor, target_weights: Tensor, weights: LossWeights
+) -> Tensor:
+    first = model.config.num_text_ids
+    is_code = targets >= first
+    near = level_loss(logits[is_code, first:], targets[is_code] - first, weights.image_levels)
+    return (near * target_weights[is_code]).sum() / target_weights.sum().clamp_min(1e-6)
+
+
+def level_loss(logits: Tensor, codes: Tensor, levels: Sequence[int]) -> Tensor:
+    """-log of the probability that each level of a code is right, whatever the others are: mean over the levels, [N].
+
+    A code of finite scalar quantisation is a mixed-radix number of levels (arXiv 2309.15505), and codes that share levels
+    look or sound alike; as names alone each would be learned apart.
+
+    Shapes: logits [N, product of levels]; codes [N].
+    """
+    # the first level is the least significant, so it is the last axis
+    grid = logits.log_softmax(-1).unflatten(-1, tuple(reversed(levels)))
+    total = torch.zeros_like(codes, dtype=logits.dtype)
+    below = 1
+    for idx, count in enumerate(levels):
+        kept = grid.ndim - 1 - idx
+        marginal = grid.logsumexp([axis for axis in range(1, grid.ndim) if axis != kept])
+        total = total - marginal.gather(1, (codes // below % count)[:, None])[:, 0]
+        below *= count
+    return total / len(levels)
 
 
 def _mean_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -172,7 +172,7 @@ class OmniForConversation(LlamaForCausalLM):
     def __init__(self, config: OmniConfig) -> None:
         super().__init__(config)
         width = config.hidden_size
-        self.stem = Stem(config.stem_width, width)
+        self.stem = Stem(config.stem_widths, config.stem_blocks, width)
         self.eye = Eye(config.eye_width, width)
         self.patch_position = nn.Embedding(NUM_PATCHES, width)
         self.frame_position = nn.Embedding(NUM_FRAME_PATCHES, width)
@@ -184,6 +184,19 @@ class OmniForConversation(LlamaForCausalLM):
         self.turn_out = nn.Linear(width, 3)
         self.marks = nn.Embedding(4, width)
         self.post_init()
+
+    def write_as(self, rows: Tensor) -> None:
+        """Let the transcript begin as what an ear says: its rows [text rows, D] are read straight off the stem's vectors, which
+        the residual stream carries to the transcript's head.
+
+        The table is turned by a rotation and the head turns back, so that the word read last, which is summed into the same
+        stream, does not call for itself again.
+        """
+        turned = torch.randn(rows.shape[1], rows.shape[1], generator=torch.Generator().manual_seed(0))
+        rotation = torch.linalg.qr(turned)[0]
+        with torch.no_grad():
+            self.heard_table.weight.copy_(rows.float() @ rotation.T)
+            self.heard_out.weight.copy_(rotation)
 
     @property
     def silent_code(self) -> int:

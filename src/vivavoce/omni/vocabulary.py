@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from vivavoce.errors import CheckpointError, ConfigError
@@ -94,6 +95,14 @@ class Vocabulary:
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`; control tokens and image codes are left out. Incomplete UTF-8 becomes the replacement mark."""
         return self.tokenizer.decode([idx for idx in ids if NUM_CONTROL_ROWS <= idx < self.num_text_ids])
+
+    def count_by_word(self, text: str) -> list[int]:
+        """How many tokens each word of `text` has, words being what stands between spaces; marks belong to their word."""
+        is_space = np.array([letter.isspace() for letter in text], bool)
+        # a word begins at a letter after a space; a space counts to the word after it, as it does in the tokens
+        words = np.cumsum(~is_space & np.concatenate([[True], is_space[:-1]])) - 1
+        ends = [end - 1 for _, end in self.tokenizer.encode(text, add_special_tokens=False).offsets]
+        return np.bincount(np.clip(words[ends], 0, None), minlength=len(text.split())).tolist() if ends else []
 
     def image_id(self, code: int) -> int:
         """Row of an image code."""

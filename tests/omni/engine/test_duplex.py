@@ -277,7 +277,7 @@ def in_pieces(engine: OmniEngine, pieces, other: int, outputs: list[SlotOutput])
     made = []
     for delta in pieces:
         made.append(delta)
-        outputs.append(engine.step({other: given(len(outputs) % 16)})[other])
+        outputs.append(engine.step({other: given(len(outputs) % 16, force=None)})[other])
     return made
 
 
@@ -298,7 +298,7 @@ def test_a_drawing_in_pieces_is_the_drawing_and_others_hear_no_difference(engine
     engine.open_slot(0, seed=5)
     at_once = talk(engine, 0, range(16))
     engine.open_slot(1, seed=7)
-    alone = talk(engine, 1, range(12))
+    alone = [engine.step({1: given(idx, force=None)})[1] for idx in range(12)]
     engine.close_slot(0)
     engine.close_slot(1)
     engine.open_slot(0, seed=5)
@@ -358,3 +358,15 @@ def test_what_an_answer_read_is_counted_with_the_piece_that_read_it(engine: Omni
     request = AnswerRequest(conversation=Conversation((user("draw a red star"),)), max_tokens=4)
     for delta in engine.answer(request):
         assert 0 <= delta.prompt_steps <= delta.token_steps
+
+
+def test_a_piece_of_a_word_is_not_heard_twice_within_three_steps(engine: OmniEngine) -> None:
+    engine.open_slot(0)
+    heard = []
+    for idx in range(40):
+        engine.step({0: given(idx)})
+        heard.append(engine.generation.state(0).heard)
+    written = [(step, idx) for step, idx in enumerate(heard) if idx]
+    assert len(written) > 20
+    for step, idx in written:
+        assert idx not in heard[max(0, step - 3) : step]

@@ -27,6 +27,9 @@ class ToneSounds:
     def own_codes(self, speech: Speech) -> np.ndarray:
         return np.zeros((20, 4), np.int64)
 
+    def own_word_starts(self, speech: Speech) -> None:
+        return None
+
 
 def test_the_first_step_past_the_bias_counts_and_before_the_end_it_is_a_false_start() -> None:
     talks = [

@@ -45,6 +45,9 @@ class ToneSounds:
         num_frames = 5 * len(speech.text.split())
         return np.arange(num_frames * 4).reshape(num_frames, 4) % 12
 
+    def own_word_starts(self, speech: Speech) -> None:
+        return None
+
 
 class GreyPictures:
     def encode(self, image: Image) -> np.ndarray:

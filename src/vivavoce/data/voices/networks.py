@@ -19,6 +19,9 @@ from vivavoce.errors import ConfigError, MissingExtraError
 
 HIBARI_SHA256 = "49f2abbbe451c988e7448b5afa08c8a56410535ebb855c0e7d174275df5ca1f3"
 """Of the wheel hibari-tts 0.2.1, read before use; only its bundled voice is used, which downloads nothing."""
+_HIBARI_LENGTHS = "/Clip_output_0"
+"""In the graph of 0.2.1: phoneme lengths, rounded and clipped."""
+_HIBARI_UNIT_S = 0.025
 # espeak-ng's symbols to Kokoro's, in order: diphthongs are one capital, affricates one ligature
 _KOKORO_SYMBOLS = (
     ("aɪ", "I"), ("aʊ", "W"), ("eɪ", "A"), ("oʊ", "O"), ("əʊ", "O"), ("ɔɪ", "Y"), ("dʒ", "ʤ"), ("tʃ", "ʧ"),
@@ -36,6 +39,36 @@ def speak_hibari(text: str, voice: str, pace: float) -> Audio:
 def hibari_phonemes(text: str) -> str:
     """The phonemes that hibari reads for a text, in its own alphabet."""
     return " ".join(_hibari().phonemize(text))
+
+
+def hibari_word_starts(text: str) -> list[float] | None:
+    """When each word of `text` begins, in seconds after the first; None where the front end reads other words than are
+    written, or more than one sentence.
+
+    The network decides how long each phoneme lasts, in units of 25 ms, before it makes any sound; that is read off.
+    """
+    sentences = _hibari().phonemize(text)
+    if len(sentences) != 1 or len(sentences[0].split(" ")) != len(text.split()):
+        return None
+    ids = _hibari().ids(sentences[0])
+    if len(ids) != len(sentences[0]) + 2:
+        return None
+    feed = {"ids": np.array([ids], np.int64), "speed": np.ones(1, np.float32)}
+    lengths = np.asarray(_hibari_lengths().run([_HIBARI_LENGTHS], feed)[0], float).reshape(-1)
+    begins = np.concatenate([[0.0], np.cumsum(lengths)])[1:-1] * _HIBARI_UNIT_S
+    first = [0, *(idx + 1 for idx, symbol in enumerate(sentences[0]) if symbol == " ")]
+    return [round(float(begins[idx] - begins[0]), 3) for idx in first]
+
+
+@functools.cache
+def _hibari_lengths() -> Any:
+    """Hibari's network with the lengths of phonemes as its only output, so that no sound is made."""
+    import onnx
+
+    graph = onnx.load(_hibari().model_path)
+    del graph.graph.output[:]
+    graph.graph.output.append(onnx.helper.make_tensor_value_info(_HIBARI_LENGTHS, onnx.TensorProto.FLOAT, None))
+    return _session(graph.SerializeToString())
 
 
 @functools.cache
@@ -88,7 +121,7 @@ def _kokoro() -> tuple[Any, Any, dict[str, int]]:
     return _session(str(folder / "model.onnx")), np.load(folder / "voices.npz", allow_pickle=False), vocabulary
 
 
-def _session(path: str) -> Any:
+def _session(path: str | bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

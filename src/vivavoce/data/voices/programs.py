@@ -52,8 +52,8 @@ def speak_festival(text: str, voice: str, pace: float) -> Audio:
         try:
             _call(command)
         except AssetError:
-            # seen under load: it exits with 255 once, and says the same text without fault the next time
-            _call(command)
+            # a long sentence needs more (seen: nine words, exit code 255)
+            _call(["festival", "-b", str(script)])
         if not out.exists():
             raise AssetError(f"festival has no voice {voice}; apt install festvox-kdlpc16k, or leave it out")
         return _read(out.read_bytes())

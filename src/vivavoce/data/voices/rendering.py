@@ -17,7 +17,7 @@ import numpy as np
 from vivavoce.content import Audio
 from vivavoce.data.example import OWN_RATE_HZ, USER_RATE_HZ, Speech
 from vivavoce.data.voices.augment import augment
-from vivavoce.data.voices.networks import hibari_phonemes
+from vivavoce.data.voices.networks import hibari_phonemes, hibari_word_starts
 from vivavoce.data.voices.roster import Voice, resolve_voice
 from vivavoce.data.voices.shards import Shards, has_part, write_part
 from vivavoce.data.voices.speaking import speak
@@ -116,4 +116,6 @@ def _render_items(wanted: Sequence[Wanted]) -> Iterator[tuple[np.ndarray, dict[s
         if voice.engine == "hibari" and voice.split == "preset":
             # the codec's training hears from the teacher which phones it said
             about["phonemes"] = hibari_phonemes(text)
+            # and the trunk's, when each word begins
+            about["word_starts_s"] = hibari_word_starts(text)
         yield np.round(audio.samples * 32767).astype(np.int16), about

@@ -23,9 +23,10 @@ from vivavoce.omni.engine.rules import (
     allowed_heard,
     allowed_text,
 )
-from vivavoce.omni.engine.sampling import Sampling, choose, choose_event, gumbel
+from vivavoce.omni.engine.sampling import NEVER, Sampling, choose, choose_event, gumbel
 from vivavoce.omni.engine.transcript import TextStream
 from vivavoce.omni.engine_protocol import TurnEvent
+from vivavoce.omni.layout import HEARD_PAD_WEIGHT, PAD_SPEAKING_WEIGHT, TEXT_WEIGHT
 from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, TOKEN, StepRow
 from vivavoce.omni.vocabulary import NUM_CONTROL_ROWS, Vocabulary
 
@@ -36,13 +37,17 @@ CHUNK_STEPS = 64
 BREAK_STEPS = 12
 """Clock steps without a transcript token after which the next one opens a new stretch of talk."""
 
+ECHO_STEPS = 3
+"""A piece of a word is not written twice within so many steps: nobody says it twice in 0.24 s, and a sound that lies across
+two steps is easily heard twice."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
     """One conversation between two steps.
 
-    hidden: [D] of the last step. text, heard, codes: what the last clock step gave, which the next reads. own, user:
-    the two texts. quiet_steps: clock steps since the user's transcript last grew. draws: random draws so far.
+    hidden: [D] of the last step. text, heard, codes: what the last clock step gave, which the next reads. just_heard: the
+    transcript's ids of the last steps, oldest first. own, user: the two texts. quiet_steps: clock steps since the user's transcript last grew. draws: random draws so far.
     """
 
     ear: EarState
@@ -51,12 +56,34 @@ class SlotState:
     hidden: np.ndarray | None = None
     text: int = PAD
     heard: int = PAD
+    just_heard: tuple[int, ...] = ()
     turn: TurnState = field(default_factory=TurnState)
     own: TextStream = field(default_factory=TextStream)
     user: TextStream = field(default_factory=TextStream)
     quiet_steps: int = 0
     has_user_text: bool = False
     draws: int = 0
+
+
+def forbid_echo(logits: np.ndarray, state: SlotState) -> np.ndarray:
+    """Transcript logits [V] without what was written in the last `ECHO_STEPS` steps."""
+    written = [idx for idx in state.just_heard if idx != PAD]
+    if not written:
+        return logits
+    logits = logits.copy()
+    logits[written] = NEVER
+    return logits
+
+
+def weigh_quiet(logits: np.ndarray, weight: float) -> np.ndarray:
+    """Logits [V] of a stream as if steps without a word had weighed in training as much as those with one.
+
+    They weigh `weight`, so that words are learned and not silence; a network that has learned that gives words
+    1 / weight times their odds, and would write before it has heard.
+    """
+    logits = logits.copy()
+    logits[PAD] -= np.log(weight / TEXT_WEIGHT)
+    return logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,15 +353,16 @@ class Generation:
         if not (work.may_sound and work.may_write):
             words = Allowed((PAD,))
         text = choose(
-            scores.text[row],
+            weigh_quiet(scores.text[row], PAD_SPEAKING_WEIGHT),
             words,
             temperature=self.sampling.text_temperature,
             min_prob_share=self.sampling.min_prob_share,
             seed=held.seed,
             draw=state.draws,
         )
+        hear = weigh_quiet(forbid_echo(scores.heard[row], state), HEARD_PAD_WEIGHT)
         heard = allowed_heard(is_muted=work.mel is None, num_text_ids=shape.num_text_ids)
-        return Outcome(event=event, text_id=text, heard_id=choose(scores.heard[row], heard))
+        return Outcome(event=event, text_id=text, heard_id=choose(hear, heard))
 
     def _choose_codes(self, slots: list[int], hidden: np.ndarray, outcomes: Mapping[int, Outcome]) -> np.ndarray:
         shape, sampling = self.backend.shape, self.sampling
@@ -367,6 +395,7 @@ class Generation:
             state,
             text=outcome.text_id,
             heard=outcome.heard_id,
+            just_heard=(*state.just_heard, outcome.heard_id)[-ECHO_STEPS:],
             codes=(silent,) * self.backend.shape.num_books if outcome.codes is None else tuple(map(int, outcome.codes)),
             turn=turn,
             own=own,

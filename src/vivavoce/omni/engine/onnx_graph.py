@@ -18,7 +18,7 @@ from vivavoce.omni.engine.sampling import NEVER
 from vivavoce.omni.network import OmniForConversation
 
 Precision = Literal["fp32", "int8", "int4"]
-GRAPH_VERSION = 2
+GRAPH_VERSION = 3
 """Raised whenever a graph changes, so that files of before are not used."""
 _GROUP = 32
 _TRUNK_BITS = {"int8": 8, "int4": 4}
@@ -74,22 +74,27 @@ def _write_ear(model: Any) -> Any:
     states = [
         g.input(f"state_{idx}", ["B", conv.in_channels, conv.context]) for idx, conv in enumerate(stem.convolutions)
     ]
-    num_strided = len(stem.strided)
-    for idx, conv in enumerate(stem.convolutions[:num_strided]):
-        x = g.node("Gelu", _convolve(g, x, conv, states[idx], idx))
-    x = g.transpose(x, [0, 2, 1])
-    for idx, block in enumerate(stem.blocks, num_strided):
-        part: Any = block
-        h = g.layer_norm(x, _array(part.norm.weight), _array(part.norm.bias))
-        h = g.transpose(_convolve(g, g.transpose(h, [0, 2, 1]), part.mix, states[idx], idx), [0, 2, 1])
-        left, gate = g.split(
-            g.linear(h, _array(part.gate.weight), _array(part.gate.bias)), [model.config.hidden_size] * 2
-        )
-        h = g.node("Mul", left, g.node("Sigmoid", gate))
-        x = g.node("Add", x, g.linear(h, _array(part.out.weight), _array(part.out.bias)))
+    idx = 0
+    for stage in stem.stages:
+        x, idx = g.node("Gelu", _convolve(g, x, stage.strided, states[idx], idx)), idx + 1
+        x = g.transpose(x, [0, 2, 1])
+        for block in stage.blocks:
+            x, idx = _write_gated_block(g, x, block, states[idx], idx), idx + 1
+        x = g.transpose(x, [0, 2, 1])
+    x = g.linear(g.transpose(x, [0, 2, 1]), _array(stem.out.weight), _array(stem.out.bias))
     x = g.layer_norm(x, _array(stem.norm.weight), _array(stem.norm.bias))
     g.output(g.reshape(x, [0, -1]), "ear", ["B", model.config.hidden_size])
     return g.finish()
+
+
+def _write_gated_block(g: GraphWriter, x: str, block: Any, past: str, idx: int) -> str:
+    """`GatedBlock` on x [B, T, C]."""
+    h = g.layer_norm(x, _array(block.norm.weight), _array(block.norm.bias))
+    h = g.transpose(_convolve(g, g.transpose(h, [0, 2, 1]), block.mix, past, idx), [0, 2, 1])
+    gates = g.linear(h, _array(block.gate.weight), _array(block.gate.bias))
+    left, gate = g.split(gates, [block.out.in_features] * 2)
+    h = g.node("Mul", left, g.node("Sigmoid", gate))
+    return g.node("Add", x, g.linear(h, _array(block.out.weight), _array(block.out.bias)))
 
 
 def _convolve(g: GraphWriter, x: str, conv: Any, past: str, idx: int) -> str:

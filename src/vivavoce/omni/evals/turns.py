@@ -54,6 +54,10 @@ class RenderedSounds:
         """Codes [T, K], zeros, long enough for the words."""
         return np.zeros((_TOKENS_A_STEP + len(speech.text), self.num_books), np.int64)
 
+    def own_word_starts(self, speech: Speech) -> None:
+        """Not known; when its words come does not matter here."""
+        del speech
+
 
 class Onsets(NamedTuple):
     """A talk's margins, one for each clock step until the end of patience, and the step at which an answer is due."""

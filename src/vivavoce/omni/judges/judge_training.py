@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vivavoce.content import Image
-from vivavoce.data.drawing import draw_scene
+from vivavoce.data.drawing import draw_scene, sample_style
 from vivavoce.data.scene import Scene
 from vivavoce.data.scenes import COLOUR_NAMES, SCENE_KINDS, SceneKind, list_written, sample_scene
 from vivavoce.data.shapes import THINGS
-from vivavoce.data.styles import SEED_RANGES, choose_clean_style
+from vivavoce.data.styles import SEED_RANGES
 from vivavoce.errors import ConfigError
 from vivavoce.omni.judges.drawing import CELL_PIXELS, SIDE_CELLS, DrawingJudge, Judged, JudgeNetwork
 from vivavoce.omni.judges.judge_pictures import Labelled, draw_labelled
@@ -165,7 +165,7 @@ def _is_alike(scene: Scene, other: Scene) -> bool:
 def draw_true(kind: SceneKind, generator: np.random.Generator) -> tuple[Scene, Image]:
     """A scene of the test split and its true drawing, in the style that the model learns to draw."""
     scene = sample_scene(kind, "test", generator)
-    return scene, draw_scene(scene, choose_clean_style("test", generator))
+    return scene, draw_scene(scene, sample_style(int(generator.integers(*SEED_RANGES["test"])), "clean"))
 
 
 def tally_judged(judged: list[Judged], scenes: list[Scene]) -> dict[str, Estimate]:

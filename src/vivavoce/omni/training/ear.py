@@ -27,7 +27,7 @@ from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError, DataError
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP, PRESETS, OmniConfig
 from vivavoce.omni.layout import MEL_FLOOR, make_quiet, mix_mel
-from vivavoce.omni.stem import Stem
+from vivavoce.omni.stem import SPELLING_STAGE, Stem
 from vivavoce.omni.training.batches import load_batches
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample, step_generator
 from vivavoce.omni.training.noise import change_voice, draw_floor, draw_gain, draw_voice_change
@@ -37,6 +37,9 @@ from vivavoce.run import Run
 logger = logging.getLogger(__name__)
 
 BLANK = 0
+LETTERS = "abcdefghijklmnopqrstuvwxyz' 0123456789"
+"""What the spelling layer writes, after blank."""
+_POOLED_STEPS = 8
 _MAX_LEAD_FRAMES = 30
 _TAIL_FRAMES = 40
 """Quiet after the last word: the ear may say a token some steps late."""
@@ -57,6 +60,8 @@ class EarTrainConfig:
     """utterances of one optimiser step"""
     rate: float = 2e-3
     """peak learning rate"""
+    spelling_weight: float = 0.5
+    """of the letters half way up, which teach the fine frames directly (hierarchical CTC, arXiv 1807.07104)"""
     is_bf16: bool = True
     """matrix products in bfloat16"""
 
@@ -68,25 +73,34 @@ class EarTrainConfig:
 
 
 class Ear(nn.Module):
-    """The trunk's stem with one linear layer to text rows."""
+    """The trunk's stem with one linear layer to text rows, and one to letters half way up."""
 
     def __init__(self, config: OmniConfig) -> None:
         super().__init__()
-        self.stem = Stem(config.stem_width, config.hidden_size)
+        self.stem = Stem(config.stem_widths, config.stem_blocks, config.hidden_size)
         self.out = nn.Linear(config.hidden_size, config.num_text_ids)
+        self.spelling = nn.Linear(config.stem_widths[SPELLING_STAGE], len(LETTERS) + 1)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Log-probabilities of text rows, blank included: mel [B, 8 T, 80] to [B, T, rows] float32."""
         return self.out(self.stem(mel)).float().log_softmax(-1)
 
+    def spell(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, and log-probabilities of letters at 25 Hz, blank first, [B, 2 T, letters + 1] float32."""
+        heard, fine = self.stem.hear_finely(mel)
+        return self.out(heard).float().log_softmax(-1), self.spelling(fine).float().log_softmax(-1)
+
 
 class EarBatch(NamedTuple):
-    """mel [B, 8 T, 80]; lengths [B] in clock steps; ids of all transcripts one after another; id_lengths [B]."""
+    """mel [B, 8 T, 80]; lengths [B] in clock steps; ids of all transcripts one after another; id_lengths [B]; the same
+    for letters."""
 
     mel: Tensor
     lengths: Tensor
     ids: Tensor
     id_lengths: Tensor
+    letters: Tensor
+    letter_lengths: Tensor
 
 
 class Utterances(Dataset[EarBatch]):
@@ -103,15 +117,23 @@ class Utterances(Dataset[EarBatch]):
     def __getitem__(self, step: int) -> EarBatch:
         """The batch of one step."""
         generator = np.random.default_rng(step_generator(self.seed, step, "ear").initial_seed())
-        first = step * self.size
-        chosen = [self.places[self._shuffled(first + idx)] for idx in range(self.size)]
-        return self._collate(chosen, generator)
+        return self._collate(self._choose(step), generator)
 
     def take_clean(self, size: int) -> Iterator[EarBatch]:
         """All unspoiled recordings in batches, in a quiet room."""
         clean = [place for place in self.places if self.shards[place[0]].about(place[1]).get("take", 0) == 0]
         for start in range(0, len(clean), size):
             yield self._collate(clean[start : start + size], None)
+
+    def _choose(self, step: int) -> list[tuple[int, int]]:
+        """Recordings of about one length, so that little of a batch is padding: those of `_POOLED_STEPS` steps are sorted
+        and dealt out, in an order by seed."""
+        pool, number = divmod(step, _POOLED_STEPS)
+        first, count = pool * _POOLED_STEPS * self.size, _POOLED_STEPS * self.size
+        places = [self.places[self._shuffled(first + idx)] for idx in range(count)]
+        places.sort(key=lambda place: self.shards[place[0]].about(place[1])["length"])
+        batch = int(np.random.default_rng((self.seed, pool, 82)).permutation(_POOLED_STEPS)[number])
+        return places[batch * self.size : (batch + 1) * self.size]
 
     def _shuffled(self, position: int) -> int:
         epoch, place = divmod(position, len(self.places))
@@ -121,16 +143,19 @@ class Utterances(Dataset[EarBatch]):
         return int(self._order[place])
 
     def _collate(self, chosen: Sequence[tuple[int, int]], generator: np.random.Generator | None) -> EarBatch:
-        mels, ids = [], []
+        mels, ids, letters = [], [], []
         for shard, number in chosen:
             item = self.shards[shard][number]
             mels.append(place_on_clock(item.array.astype(np.float32), generator))
             ids.append(self.vocabulary.encode(item.about["text"]))
+            letters.append(spell_out(item.about["text"]))
         return EarBatch(
             stack_mels(mels),
             torch.tensor([len(mel) // MEL_FRAMES_PER_STEP for mel in mels]),
             torch.tensor(list(itertools.chain.from_iterable(ids))),
             torch.tensor([len(one) for one in ids]),
+            torch.tensor(list(itertools.chain.from_iterable(letters))),
+            torch.tensor([len(one) for one in letters]),
         )
 
 
@@ -155,18 +180,26 @@ def stack_mels(mels: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(out)
 
 
+def spell_out(text: str) -> list[int]:
+    """Letters of a text as rows of the spelling layer, from 1; marks are left out."""
+    return [found + 1 for letter in text.lower() if (found := LETTERS.find(letter)) >= 0]
+
+
 def ear_loss(log_probs: Tensor, batch: EarBatch) -> Tensor:
     """Mean over all tokens of -log p(transcript), nats. A transcript with more tokens than steps has no path: 0."""
+    return _ctc(log_probs, batch.lengths, batch.ids, batch.id_lengths)
+
+
+def spelling_loss(log_probs: Tensor, batch: EarBatch) -> Tensor:
+    """The same of letters, at two frames a clock step."""
+    return _ctc(log_probs, batch.lengths * 2, batch.letters, batch.letter_lengths)
+
+
+def _ctc(log_probs: Tensor, lengths: Tensor, ids: Tensor, id_lengths: Tensor) -> Tensor:
     losses = F.ctc_loss(
-        log_probs.transpose(0, 1),
-        batch.ids,
-        batch.lengths,
-        batch.id_lengths,
-        blank=BLANK,
-        reduction="sum",
-        zero_infinity=True,
+        log_probs.transpose(0, 1), ids, lengths, id_lengths, blank=BLANK, reduction="sum", zero_infinity=True
     )
-    return losses / batch.id_lengths.sum()
+    return losses / id_lengths.sum()
 
 
 def train_ear(
@@ -180,7 +213,7 @@ def train_ear(
 ) -> None:
     """Train `ear` in place until `config.loop.steps`; resumes from the run's newest state."""
     named = list(ear.named_parameters())
-    is_matrix = {name: tensor.ndim == 2 and not name.startswith("out.") for name, tensor in named}
+    is_matrix = {name: tensor.ndim == 2 and not name.startswith(("out.", "spelling.")) for name, tensor in named}
     optimizers: dict[str, Optimizer] = {
         "muon": Muon(
             [tensor for name, tensor in named if is_matrix[name]],
@@ -204,13 +237,17 @@ def train_ear(
         for optimizer in optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.is_bf16):
-            log_probs = ear(batch.mel)
-        loss = ear_loss(log_probs, batch)
-        loss.backward()
+            log_probs, spelled = ear.spell(batch.mel)
+        loss, spelling = ear_loss(log_probs, batch), spelling_loss(spelled, batch)
+        (loss + config.spelling_weight * spelling).backward()
         norm = nn.utils.clip_grad_norm_(ear.parameters(), 1.0)
         for optimizer in optimizers.values():
             optimizer.step()
-        return {"loss/ctc_nats": loss.detach(), "train/gradient_norm": norm}
+        return {
+            "loss/ctc_nats": loss.detach(),
+            "loss/spelling_nats": spelling.detach(),
+            "train/gradient_norm": norm,
+        }
 
     loop.train(take_step, write_sample)
 

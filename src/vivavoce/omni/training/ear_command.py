@@ -15,6 +15,7 @@ from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.training.ear import Ear, EarTrainConfig, Utterances, measure_ear, train_ear
 from vivavoce.omni.training.places import (
+    check_renderings,
     digest_data,
     find_vocabulary,
     find_weights,
@@ -59,6 +60,7 @@ def train(
         resume: go on with a run that was stopped.
     """
     set_up(threads)
+    check_renderings(data)
     loop = make_sense_loop(steps, seed)
     config = EarTrainConfig(
         preset=preset,

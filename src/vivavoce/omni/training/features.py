@@ -22,6 +22,7 @@ from vivavoce.data.sounds import render_sound
 from vivavoce.data.voices.augment import draw_spoiling, spoil
 from vivavoce.data.voices.roster import resolve_voice
 from vivavoce.data.voices.shards import Shards, has_part, write_part
+from vivavoce.data.voices.trim import speech_bounds
 from vivavoce.omni.codec.config import CODEC_MEL
 from vivavoce.omni.codec.network import Codec
 from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
@@ -32,6 +33,7 @@ from vivavoce.omni.vocabulary import Vocabulary
 
 _PART_ITEMS = 500
 _ALIGN_ITEMS = 50
+_ONSET_S = 0.005
 NUM_SPOILED = 2
 """Spoiled takes beside the clean one. chosen: enough that a voice is rarely met in one channel only."""
 
@@ -78,9 +80,13 @@ def prepare_codes(renderings: Path, out: Path, codec: Codec) -> Iterator[tuple[i
 def _codes_of(source: Shards, numbers: Iterable[int], codec: Codec) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
     for number in numbers:
         item = source[number]
-        mel = torch.from_numpy(log_mel(item.array.astype(np.float32) / 32767, CODEC_MEL))
+        samples = item.array.astype(np.float32) / 32767
+        # an answer is heard as soon as it begins: no quiet in front of the voice
+        onset = speech_bounds(samples, item.about["rate_hz"], before_s=_ONSET_S).start
+        mel = torch.from_numpy(log_mel(samples[onset:], CODEC_MEL))
         codes = codec.encode(mel[None])[0].numpy().astype(np.int16)
-        yield codes, {"text": item.about["text"], "voice": item.about["voice"]}
+        about = {name: item.about.get(name) for name in ("text", "voice", "word_starts_s")}
+        yield codes, about
 
 
 @torch.no_grad()
@@ -110,8 +116,8 @@ def _alignments_of(
 
 
 def digest_codes(codec: Codec) -> str:
-    """Digest of what decides the codes: the encoder. The decoder may go on training."""
-    digest = hashlib.sha256()
+    """Digest of what decides the codes: the encoder and the cut. The decoder may go on training."""
+    digest = hashlib.sha256(str(_ONSET_S).encode())
     for name, tensor in sorted(codec.encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.float().numpy().tobytes())
@@ -159,6 +165,12 @@ class PreparedSounds:
         """
         shard, number = self._code_place[(speech.text,)]
         return self._codes[shard][number].array.astype(np.int64)
+
+    def own_word_starts(self, speech: Speech) -> np.ndarray | None:
+        """Seconds from the start of the sound at which each word begins, [words]; None where the teacher did not say."""
+        shard, number = self._code_place[(speech.text,)]
+        starts = self._codes[shard].about(number).get("word_starts_s")
+        return None if starts is None else np.asarray(starts, float)
 
     def _find_key(self, speech: Speech) -> tuple[str, str, int]:
         """Where fewer voices read each text than the curriculum asks for, the first of them serves for all."""

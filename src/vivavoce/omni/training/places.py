@@ -13,7 +13,7 @@ from safetensors import safe_open
 from vivavoce.data.pools import iterate_text_corpus
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file, digest_json
-from vivavoce.omni.checkpoint import find_codec_folder, find_images_folder
+from vivavoce.omni.checkpoint import WEIGHTS_NAME, find_codec_folder, find_images_folder, load_checkpoint
 from vivavoce.omni.codec.storage import load_codec
 from vivavoce.omni.configuration import OmniConfig
 from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
@@ -39,13 +39,21 @@ def make_sense_loop(steps: int, seed: int) -> LoopConfig:
     )
 
 
+def check_renderings(data: Path) -> None:
+    """Before a run directory is made.
+
+    Raises: ConfigError if nothing is rendered in `data`.
+    """
+    if not list(data.glob("*/part-*.jsonl")):
+        raise ConfigError(f"{data} holds no renderings; make some: viva data render --out {data / 'user'}")
+
+
 def prepare_user_mels(data: Path) -> list[Path]:
     """Folders of mels of data/user*, made once.
 
     Raises: ConfigError if nothing is rendered.
     """
-    if not list(data.glob("*/part-*.jsonl")):
-        raise ConfigError(f"{data} holds no renderings; make some: viva data render {data / 'user'}")
+    check_renderings(data)
     mels = []
     for folder in sorted(path for path in data.glob("user*") if list(path.glob("part-*.jsonl"))):
         mels.append(data / "mels" / folder.name)
@@ -71,13 +79,15 @@ def find_vocabulary(run: Path, places: Iterable[Path], shape: OmniConfig) -> Voc
 
 
 def find_weights(run: Path) -> Path:
-    """Weights of a run's newest state.
+    """Weights of a run's newest state, or of a checkpoint.
 
     Raises: ConfigError if it has none.
     """
     states = sorted(run.glob("state/[0-9]*/weights.safetensors"))
+    if not states and (run / WEIGHTS_NAME).exists():
+        return run / WEIGHTS_NAME
     if not states:
-        raise ConfigError(f"{run} holds no training state; name a run directory of viva train")
+        raise ConfigError(f"{run} holds no training state; name a run directory of viva train, or a checkpoint")
     return states[-1]
 
 
@@ -118,10 +128,12 @@ def start_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
 
 
 def load_trunk(run: Path, shape: OmniConfig) -> OmniForConversation:
-    """The trunk of a run of `viva train omni`.
+    """The trunk of a run of `viva train omni`, or of a checkpoint.
 
     Raises: ConfigError if it has no state; CheckpointError if it has another shape.
     """
+    if find_weights(run).name == WEIGHTS_NAME:
+        return load_checkpoint(run).model.train()
     model = OmniForConversation(shape)
     load_weights(find_weights(run), {"omni": model})
     return model

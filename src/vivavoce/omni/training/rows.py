@@ -31,6 +31,7 @@ from vivavoce.omni.layout import (
     make_quiet,
     mix_mel,
     place_transcript,
+    place_words,
     weigh_spoken,
     without_sound,
 )
@@ -74,6 +75,10 @@ class Sounds(Protocol):
 
     def own_codes(self, speech: Speech) -> np.ndarray:
         """Codec codes [T, K] of the preset voice, without silence at the start."""
+        ...
+
+    def own_word_starts(self, speech: Speech) -> np.ndarray | None:
+        """Seconds at which each word of it begins, [words]; None: not known."""
         ...
 
 
@@ -199,8 +204,11 @@ class RowMaker:
         # the user's end is the one that answers
         start = int((item.start_s + lead_s) * CLOCK_HZ)
         stop = int(np.ceil((item.end_s + lead_s) * CLOCK_HZ)) if item.is_cut else None
-        text = item.event.speech.text
-        track.speak(start, self.writer.vocabulary.encode(text), self.sounds.own_codes(item.event.speech), stop=stop)
+        speech = item.event.speech
+        codes, starts = self.sounds.own_codes(speech), self.sounds.own_word_starts(speech)
+        ids = self.writer.vocabulary.encode(speech.text)
+        steps = place_words(self.writer.vocabulary.count_by_word(speech.text), starts, len(codes))
+        track.speak(start, ids, codes, steps, stop=stop)
 
     def _place_user(self, track: LiveTrack, span: UserSpan, heard: ChangedSounds, start_s: float, gain: float) -> None:
         mel = heard.user_mel(span.what)

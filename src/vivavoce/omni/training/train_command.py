@@ -37,6 +37,7 @@ from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
 from vivavoce.omni.training.parallel import Place, join_processes
 from vivavoce.omni.training.pictures import PictureCodes
 from vivavoce.omni.training.places import (
+    check_renderings,
     digest_data,
     find_vocabulary,
     find_weights,
@@ -100,6 +101,7 @@ def train(
         resume: go on with a run that was stopped.
     """
     set_up(threads)
+    check_renderings(data)
     config = OmniTrainConfig(
         preset=preset,
         start_from="" if start_from is None else str(start_from),
@@ -108,9 +110,16 @@ def train(
         eye="" if eye is None else digest_file(find_weights(eye)),
         data=digest_data(data, codec, images),
         mix=mix,
-        loop=LoopConfig(steps=steps, decay_share=decay_share, save_every_steps=100, sample_every_steps=200, seed=seed),
+        loop=LoopConfig(
+            steps=steps,
+            warmup_steps=100 if start_from is None else 30,
+            decay_share=decay_share,
+            save_every_steps=100,
+            sample_every_steps=200,
+            seed=seed,
+        ),
         batch=BatchConfig(rows=rows),
-        losses=LossWeights(),
+        losses=LossWeights(image_levels=_find_levels(images), audio_levels=_find_audio_levels(codec)),
         optimizer=optimizer,
         rate=rate,
         table_rate=rate * 4 / 3,
@@ -145,6 +154,7 @@ def _train(
     model = load_trunk(Path(config.start_from), shape) if config.start_from else OmniForConversation(shape)
     if hearing is not None and not config.keep_stem:
         model.stem.load_state_dict(hearing.stem.state_dict())
+        model.write_as(hearing.out.weight)
     if eye is not None:
         model.eye.load_state_dict(load_namer(eye, shape).eye.state_dict())
     torch.nn.Module.to(model, place.device)
@@ -188,6 +198,16 @@ def _prepare(data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear |
             for done, total in prepare_codes(folder, codes[-1], codec):
                 logging.debug("codes of %s: part %d of %d", folder.name, done, total)
     return PreparedSounds(mels, codes, alignments)
+
+
+def _find_levels(images: Path) -> tuple[int, ...]:
+    found = find_images_folder(images)
+    return () if found is None else ImageTokenizer.load(found).config.levels
+
+
+def _find_audio_levels(codec: Path) -> tuple[int, ...]:
+    found = find_codec_folder(codec)
+    return () if found is None else load_codec(found).config.levels
 
 
 def _find_codec(folder: Path) -> Codec | None:
