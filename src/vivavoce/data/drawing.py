@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 from PIL import Image as Pillow
@@ -123,7 +123,7 @@ def draw_scene(scene: Scene, style: Style | int) -> Image:
     style = sample_style(style) if isinstance(style, int) else style
     generator = np.random.default_rng((style.seed, 12))
     if style.is_exact:
-        generator = _Middle()  # type: ignore[assignment]
+        generator = cast(np.random.Generator, _Middle())
     canvas = Pillow.new("RGB", (_SIDE, _SIDE), style.ground)
     pen = ImageDraw.Draw(canvas)
     _draw_pattern(pen, style)

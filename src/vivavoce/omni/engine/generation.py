@@ -26,7 +26,7 @@ from vivavoce.omni.engine.rules import (
 from vivavoce.omni.engine.sampling import NEVER, Sampling, choose, choose_event, gumbel
 from vivavoce.omni.engine.transcript import TextStream
 from vivavoce.omni.engine_protocol import TurnEvent
-from vivavoce.omni.layout import HEARD_PAD_WEIGHT, PAD_SPEAKING_WEIGHT, TEXT_WEIGHT
+from vivavoce.omni.layout import HEARD_PAD_WEIGHT, TEXT_WEIGHT
 from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, TOKEN, StepRow
 from vivavoce.omni.vocabulary import NUM_CONTROL_ROWS, Vocabulary
 
@@ -353,7 +353,7 @@ class Generation:
         if not (work.may_sound and work.may_write):
             words = Allowed((PAD,))
         text = choose(
-            weigh_quiet(scores.text[row], PAD_SPEAKING_WEIGHT),
+            scores.text[row],
             words,
             temperature=self.sampling.text_temperature,
             min_prob_share=self.sampling.min_prob_share,
