@@ -123,6 +123,8 @@ def measure_planted(shower: Shower, twins: Sequence[Twins], *, seed: int, num_dr
             return float(top[idx].sum() / bottom[idx].sum()) if bottom[idx].sum() else float("nan")
 
         found = bootstrap(ratio, len(twins), seed=seed, clusters=clusters, num_draws=num_draws)
+        if found.value in (0.0, 1.0):  # nothing varied, also where so little was shown that resampling has no interval
+            found = Estimate(found.value, found.n, found.value, found.value, found.method)
         units = len({cluster for cluster, weight in zip(clusters, bottom) if weight})
         return widen_constant(found, 0, 1, units=units)
 

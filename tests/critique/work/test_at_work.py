@@ -252,6 +252,18 @@ def test_planted_precision_recall_and_false_alarms_by_hand() -> None:
     assert (report.recall.low, report.recall.high) == (pytest.approx(0.342, abs=1e-3), 1)
 
 
+def test_a_critic_that_showed_one_critique_has_a_wide_precision() -> None:
+    class Once:
+        def show(self, targets: list[Target]) -> list[list[str]]:
+            return [['It says "two".'] if target.passage == "p0" else [] for target in targets]
+
+    twins = [Twins(f"p{k}", f"p{k}", "q", ANSWER, ANSWER.replace("ten", "nine"), FLAW) for k in range(30)]
+    report = measure_planted(Once(), twins, seed=0, num_draws=50)
+    # z^2 / (1 + z^2): of one passage
+    assert (report.precision.value, report.precision.high) == (0, pytest.approx(0.793, abs=1e-3))
+    assert report.recall.high == pytest.approx(0.114, abs=1e-3)
+
+
 def test_the_lexical_critic_quotes_what_the_passage_lacks() -> None:
     shown = LexicalCritic().show(
         [Target("a ferry left at nine", "q", "A ferry left at midnight"), Target("all here", "q", "all here")]
