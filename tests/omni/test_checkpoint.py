@@ -13,6 +13,7 @@ from tests.omni.engine.models import make_checkpoint
 from vivavoce.cli import main
 from vivavoce.errors import CheckpointError
 from vivavoce.omni.checkpoint import find_codec_folder, find_images_folder, load_checkpoint, save_checkpoint
+from vivavoce.omni.configuration import FORMAT_VERSION
 from vivavoce.omni.engine import load_engine
 from vivavoce.omni.training.places import digest_data
 
@@ -92,7 +93,7 @@ def test_an_unknown_tensor_is_named(folder: Path) -> None:
 
 def test_another_version_is_named(folder: Path) -> None:
     change_config(folder, format_version=99)
-    with pytest.raises(CheckpointError, match="format version 99; this program reads 2"):
+    with pytest.raises(CheckpointError, match=f"format version 99; this program reads {FORMAT_VERSION}"):
         load_checkpoint(folder)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from websockets.exceptions import ConnectionClosed
 
 from vivavoce.errors import EndpointError
 from vivavoce.serve.bench.listening import (
@@ -109,7 +111,9 @@ class Conversation:
         self._manager = self._client.realtime.connect(model=self._model)
         self._connection = await self._manager.__aenter__()
         heard = {"turn_detection": self._turn_detection, "transcription": {"model": "own"}}
-        await self._connection.session.update(session={"type": "realtime", "audio": {"input": heard}})
+        # a server that takes nobody may have closed already; what it said of that is read below
+        with contextlib.suppress(ConnectionClosed):
+            await self._connection.session.update(session={"type": "realtime", "audio": {"input": heard}})
         self._reader = asyncio.create_task(self._read())
         is_updated = await self._wait_until(
             lambda: any(event.type == "session.updated" for _, event in self._events), time.monotonic() + 30.0
