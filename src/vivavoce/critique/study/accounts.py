@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from vivavoce.critique.store import record_event, utc_now
 from vivavoce.critique.study.plan import StudyPlan, plan_from_json
@@ -130,7 +130,10 @@ def find_signed(session: Session, cookie: str | None) -> Signed:
 
     Raises: SignedOut.
     """
-    row = session.scalar(select(SignIn).where(SignIn.token_digest == digest_token(cookie))) if cookie else None
+    row = None
+    if cookie:
+        study_too = joinedload(SignIn.person, innerjoin=True).joinedload(Person.study, innerjoin=True)
+        row = session.scalar(select(SignIn).where(SignIn.token_digest == digest_token(cookie)).options(study_too))
     now = utc_now()
     if row is None or row.expires_at <= now or row.person.withdrawn_at is not None:
         raise SignedOut

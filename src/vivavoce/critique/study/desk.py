@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from vivavoce.critique.spans import has_overlap, spans_from_json
-from vivavoce.critique.store import Critique, Event, Rating, Refinement, add, record_event, utc_now
+from vivavoce.critique.store import Answer, Critique, Event, Question, Rating, Refinement, add, record_event, utc_now
 from vivavoce.critique.store.versions import extent_of
 from vivavoce.critique.study import refusals
 from vivavoce.critique.study.accounts import Signed
@@ -160,7 +160,11 @@ def find_assignment(session: Session, signed: Signed, public_id: str, *, is_lock
     Raises: Refusal `not_found`.
     """
     query = select(Assignment).where(Assignment.public_id == public_id, Assignment.person_id == signed.person.id)
-    assignment = session.scalar(query.with_for_update() if is_locked else query)
+    answer_too = joinedload(Assignment.item, innerjoin=True).joinedload(Item.answer, innerjoin=True)
+    query = query.options(
+        answer_too.joinedload(Answer.question, innerjoin=True).joinedload(Question.passage, innerjoin=True)
+    )
+    assignment = session.scalar(query.with_for_update(of=Assignment) if is_locked else query)
     if assignment is None:
         raise refusals.not_found("answer")
     return assignment
@@ -190,7 +194,8 @@ def newest_draft(session: Session, assignment: Assignment) -> Draft | None:
 
 def list_shown(session: Session, assignment: Assignment) -> list[Shown]:
     """What the labeller sees, in their order."""
-    return list(session.scalars(select(Shown).where(Shown.assignment_id == assignment.id).order_by(Shown.place)))
+    query = select(Shown).where(Shown.assignment_id == assignment.id).order_by(Shown.place)
+    return list(session.scalars(query.options(joinedload(Shown.critique, innerjoin=True))))
 
 
 def beat(session: Session, signed: Signed, public_id: str, lock: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -33,6 +35,8 @@ from vivavoce.critique.study.web.requests import (
 )
 
 log = logging.getLogger(__name__)
+NUM_THREADS = 6
+"""Requests answered at once; the rest wait their turn. chosen: enough that some may wait for the database."""
 _HEADERS = {
     b"content-security-policy": b"default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     b"object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
@@ -70,12 +74,20 @@ def make_app(
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         exception_handlers={404: _not_found},
+        lifespan=_bound_threads,
     )
     app.state.store, app.state.media_dir, app.state.is_https = store, media_dir, is_https
     # the last added is the outermost, so that a refusal carries the headers too
     app.add_middleware(RateLimit, limits=limits)  # type: ignore[arg-type]  # as below
     app.add_middleware(Guard)  # type: ignore[arg-type]  # starlette's factory protocol does not see a plain class
     return app
+
+
+@asynccontextmanager
+async def _bound_threads(_: Starlette) -> AsyncIterator[None]:
+    """Few threads: requests are Python rather than waiting, and forty that want the interpreter make each of them late."""
+    current_default_thread_limiter().total_tokens = NUM_THREADS
+    yield
 
 
 def _labeller_routes() -> list[Route]:
