@@ -60,6 +60,7 @@ def show_check(call: Call, *, problem: str = "", status: int = 200) -> Response:
         question=answer.question.text,
         passage_title=passage.title,
         flaw_text=critique.text,
+        has_marks=bool(critique.answer_spans or critique.passage_spans),
         recorded=recorded,
         problem=problem,
         sent=call.form,
