@@ -5,10 +5,11 @@ command    python recipes/rbr_arms.py --out runs/rbr_arms --gold runs/rbr_gold
            the requests a step; --vllm-url rolls out through `trl vllm-serve`
            a smoke run: --num-steps 1 --limit 1 --num-generations 2 --samples 1 --max-tokens 8
 hardware   two CPU cores and 6 GB of memory; a GPU for --num-steps in the hundreds
-time       measured on a loaded machine: 36 s of one core a step (16 completions of 32 tokens). Estimated from it, two idle
-           cores: 20 s a step, so 10 minutes an arm; fine-tuning 4 minutes, once each for three of them; judging 2 minutes
+time       one core, bfloat16: 20 to 35 s a step (16 completions of 32 tokens), so 11 minutes an arm of 20 steps; fine-tuning 3 minutes, once
+           each for three of them; judging 2 minutes
 expected   table.json and table.md: per arm Not-Unsafe, Not-Overrefuse, F1, style and capability with 95% intervals, and
-           seconds. Not yet measured: see experiments/LOG.md
+           seconds. Measured with --num-steps 20 --frozen bfloat16, seed 0 (docs/rbr.md): F1 start 0.29, helpful 0.04, human 0.00,
+           rbr 0.79, rbr-fixed 0.81, rbr-without-rm 0.79
 
 As in the paper each arm is fine-tuned on the answers that its own raters like best, then trained by reinforcement on the same
 requests, as many to be answered as not. The reward's grader learned from the even rows of the gold training split and from
