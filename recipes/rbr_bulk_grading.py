@@ -76,8 +76,11 @@ def main(recipe: Recipe) -> None:
     else:
         import ray  # pyright: ignore[reportMissingImports]  # optional: bring your own cluster
 
-        data = ray.data.from_items([{"idx": idx} for idx in range(num_rows)]).repartition(4 * recipe.workers)
-        done = data.map_batches(Worker, fn_constructor_args=arguments, concurrency=recipe.workers, batch_size=64)
+        # cut as it is made: a step that cuts would want a core of its own, and wait for ever where the workers have them all
+        items = [{"idx": idx} for idx in range(num_rows)]
+        data = ray.data.from_items(items, override_num_blocks=min(num_rows, 4 * recipe.workers))
+        workers = ray.data.ActorPoolStrategy(size=recipe.workers)
+        done = data.map_batches(Worker, fn_constructor_args=arguments, compute=workers, batch_size=64)
         rows = sorted((json.loads(row["line"]) for row in done.take_all()), key=lambda row: row["idx"])
         how = f"by Ray Data with {recipe.workers} workers"
     text = "".join(json.dumps(row) + "\n" for row in rows)
