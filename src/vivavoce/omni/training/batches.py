@@ -38,7 +38,7 @@ class BatchConfig:
 
     rows: int = 48
     """Rows of one optimiser step, over all processes."""
-    micro_positions: int = 4096
+    micro_positions: int = 8192
     """Positions passed at once; more only costs memory."""
 
     def __post_init__(self) -> None:
