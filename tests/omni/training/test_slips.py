@@ -30,17 +30,19 @@ def test_only_what_is_read_back_changes(row: Steps) -> None:
     for seed in range(20):
         slipped = slip(row, seed)
         for item in fields(Steps):
-            if item.name not in ("heard_read", "codes_read"):
+            if item.name not in ("ids", "heard_read", "codes_read"):
                 assert getattr(slipped, item.name) is getattr(row, item.name)
 
 
 def test_slips_come_at_their_rate_and_never_in_silence(row: Steps) -> None:
     written, voiced = row.heard != PAD, row.codes != SILENT
-    wrong_words, wrong_codes = [], []
+    wrong_words, wrong_codes, wrong_cells = [], [], []
     for seed in range(400):
         slipped = slip(row, seed)
         assert (slipped.heard_read[~written] == PAD).all()
         assert (slipped.codes_read[~voiced] == SILENT).all()
+        assert (slipped.ids[row.ids < CONFIG.num_text_ids] == row.ids[row.ids < CONFIG.num_text_ids]).all()
+        wrong_cells.append(np.mean((slipped.ids != row.ids)[row.ids >= CONFIG.num_text_ids]))
         changed = slipped.heard_read[(slipped.heard_read != row.heard)]
         assert ((changed == PAD) | (changed >= NUM_CONTROL_ROWS)).all()
         for book in range(row.codes.shape[1]):
@@ -49,6 +51,7 @@ def test_slips_come_at_their_rate_and_never_in_silence(row: Steps) -> None:
         wrong_codes.append(np.mean(slipped.codes_read[voiced] != row.codes[voiced]))
     assert np.mean(wrong_words) == pytest.approx(SLIPPING_SHARE * MAX_RATE / 2, abs=0.02)
     assert 0 < np.mean(wrong_codes) < SLIPPING_SHARE * MAX_RATE / 2 + 0.02
+    assert 0 < np.mean(wrong_cells) < SLIPPING_SHARE * MAX_RATE / 2 + 0.02
     assert np.mean(np.array(wrong_words) == 0) == pytest.approx(1 - SLIPPING_SHARE, abs=0.08)
 
 
@@ -63,5 +66,6 @@ def test_the_network_reads_the_slips_and_predicts_the_truth(row: Steps) -> None:
     changed = np.flatnonzero((slipped.heard_read != row.heard) | (slipped.codes_read != row.codes).any(axis=1))
     clock = np.flatnonzero(row.kinds == 3)
     wanted = np.zeros(len(row), bool)
+    wanted[slipped.ids != row.ids] = True
     wanted[clock[changed[changed + 1 < len(clock)] + 1]] = True
     np.testing.assert_array_equal(((before - after).abs().amax(-1) > 0).numpy(), wanted)

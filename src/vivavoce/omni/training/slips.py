@@ -1,6 +1,6 @@
-"""Slips: in training, some of what a clock step reads back of the step before is not what should have been said.
+"""Slips: in training, some of what the network reads back of its own is not what should have been there.
 
-Training reads the true transcript and the true sound; in use the network reads its own, which is often wrong, and one slip
+Training reads the true transcript, sound and drawing; in use the network reads its own, which is often wrong, and one slip
 used to bring the next (scheduled sampling's problem: Bengio et al. 2015, arXiv 1506.03099). What is to be predicted stays
 true, so the network learns to listen and to keep to its words rather than to go on from what it said.
 """
@@ -22,12 +22,14 @@ MAX_RATE = 0.4
 
 
 def add_slips(row: Steps, generator: np.random.Generator, *, num_text_ids: int, silent_code: int) -> Steps:
-    """`row` with slips in what is read back: transcript tokens left out or taken for any other, codes of another moment.
+    """`row` with slips in what is read back: transcript tokens left out or taken for any other, codes of another moment,
+    cells of a drawing taken from elsewhere.
 
-    A row's transcript and its sound slip at rates of their own.
+    A row's transcript, its sound and its drawings slip at rates of their own.
     """
     return replace(
         row,
+        ids=_slip_cells(row.ids, _draw_rate(generator), generator, num_text_ids),
         heard_read=_slip_words(row.heard, _draw_rate(generator), generator, num_text_ids),
         codes_read=_slip_codes(row.codes, _draw_rate(generator), generator, silent_code),
     )
@@ -42,6 +44,16 @@ def _slip_words(heard: np.ndarray, rate: float, generator: np.random.Generator, 
     others = generator.integers(NUM_CONTROL_ROWS, num_text_ids, heard.shape)
     others[generator.random(heard.shape) < 0.5] = PAD
     return np.where(is_slip, others, heard)
+
+
+def _slip_cells(ids: np.ndarray, rate: float, generator: np.random.Generator, num_text_ids: int) -> np.ndarray:
+    """Codes of drawings, which are ids from `num_text_ids` on, take those of other cells of the row."""
+    cells = np.flatnonzero(ids >= num_text_ids)
+    slipped = ids.copy()
+    if len(cells):
+        others = ids[generator.choice(cells, len(cells))]
+        slipped[cells] = np.where(generator.random(len(cells)) < rate, others, ids[cells])
+    return slipped
 
 
 def _slip_codes(codes: np.ndarray, rate: float, generator: np.random.Generator, silent_code: int) -> np.ndarray:
