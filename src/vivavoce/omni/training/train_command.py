@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -47,7 +48,7 @@ from vivavoce.omni.training.places import (
     prepare_user_mels,
     set_up,
 )
-from vivavoce.omni.training.rows import RowMaker
+from vivavoce.omni.training.rows import LATE_SHARE, RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary
 from vivavoce.run import Run
 
@@ -165,7 +166,8 @@ def _train(
     def draw(seed: int) -> Iterator[Example]:
         return iterate_examples("train", seed, mix)
 
-    batches = StepBatches(draw, maker, config.batch, seed=config.loop.seed, rank=place.rank, world=place.world)
+    learned = replace(maker, late_share=LATE_SHARE)
+    batches = StepBatches(draw, learned, config.batch, seed=config.loop.seed, rank=place.rank, world=place.world)
     if left_out := batches.count_left_out(_CHECKED_EXAMPLES):
         shown = ", ".join(f"{task} {count}" for task, count in left_out.most_common(8))
         logging.warning("of %d examples %d can't be learned from: %s", _CHECKED_EXAMPLES, left_out.total(), shown)
