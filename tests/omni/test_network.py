@@ -23,7 +23,7 @@ def model() -> OmniForConversation:
 def hidden_of(model: OmniForConversation, *rows) -> torch.Tensor:
     with torch.no_grad():
         batch = collate(list(rows))
-        return model.hear_trunk(model.embed(batch), batch.lengths)
+        return model.hear_trunk(model.embed(batch).vectors, batch.lengths)
 
 
 def test_what_comes_later_changes_nothing_before(model: OmniForConversation) -> None:
@@ -58,7 +58,7 @@ def test_in_company_equals_alone(model: OmniForConversation) -> None:
 def test_packed_rows_equal_the_stock_forward(model: OmniForConversation) -> None:
     row = make_row(model.config, 1)
     with torch.no_grad():
-        embeds = model.embed(collate([row]))
+        embeds = model.embed(collate([row])).vectors
         stock = model.model(inputs_embeds=embeds[None], use_cache=False).last_hidden_state[0]
     torch.testing.assert_close(hidden_of(model, row), stock, atol=1e-5, rtol=1e-5)
 
@@ -203,8 +203,22 @@ def test_a_transcript_that_begins_as_an_ears_reads_its_words_off_the_stem(model:
     rows, heard = torch.randn(changed.config.num_text_ids, 32), torch.randn(7, 32)
     changed.write_as(rows)
     with torch.no_grad():
-        torch.testing.assert_close(changed.clock_logits(heard).heard, heard @ rows.T, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            changed.clock_logits(torch.zeros_like(heard), heard).heard, heard @ rows.T, atol=1e-4, rtol=1e-4
+        )
         # the word read last, in the same stream, does not call for itself
-        again = changed.clock_logits(changed.heard_table.weight).heard.diagonal()
+        table = changed.heard_table.weight
+        again = changed.clock_logits(table, torch.zeros_like(table)).heard.diagonal()
         called = (rows @ rows.T).diagonal()
     assert float(again.abs().mean()) < 0.3 * float(called.mean())
+
+
+def test_a_muted_ear_is_not_heard_by_the_transcript(model: OmniForConversation) -> None:
+    row = make_row(model.config, 4)
+    muted = replace(row, is_muted=np.arange(len(row.turn)) % 2 == 0)
+    with torch.no_grad():
+        sound = model.embed(collate([muted, row])).sound
+        whole = model.stem(torch.from_numpy(row.mel).flatten(0, 1)[None])[0]
+    count = len(row.turn)
+    assert not sound[:count:2].any()
+    torch.testing.assert_close(sound[1:count:2], whole[1::2], atol=1e-5, rtol=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -243,54 +244,44 @@ def _ask_film_count(film: Film, split: Split, generator: np.random.Generator) ->
     return count_item("film_count", "film_count", film.group, ask, is_new, film=film)
 
 
-@dataclass(frozen=True, slots=True)
-class PictureTask:
-    """A question about a picture.
+Kind = TypeVar("Kind", bound=str)
+Seen = TypeVar("Seen", Scene, Film)
 
-    kinds: of scene that it can be asked about; one named twice is drawn twice as often. ask: the question about a scene.
-    draw: another way to a scene and the question.
+
+@dataclass(frozen=True, slots=True)
+class SeeingTask(Generic[Kind, Seen]):
+    """A question about a picture or a film.
+
+    sample: makes one of a kind. kinds: that it can be asked about; one named twice is drawn twice as often. ask: the
+    question about one. draw: another way to one and the question.
     """
 
-    kinds: tuple[SceneKind, ...]
-    ask: Callable[[Scene, Split, np.random.Generator], Item]
+    sample: Callable[[Kind, Split, np.random.Generator], Seen]
+    kinds: tuple[Kind, ...]
+    ask: Callable[[Seen, Split, np.random.Generator], Item]
     draw: Callable[[Split, np.random.Generator], Item] | None = None
 
     def make(self, split: Split, generator: np.random.Generator) -> Item:
-        """A scene and the question about it."""
+        """A picture or film, and the question about it."""
         if self.draw is not None:
             return self.draw(split, generator)
-        return self.ask(sample_scene(choose(generator, self.kinds), split, generator), split, generator)
+        return self.ask(self.sample(choose(generator, self.kinds), split, generator), split, generator)
 
 
-@dataclass(frozen=True, slots=True)
-class FilmTask:
-    """A question about a film of one of these kinds. draw: another way to a film and the question."""
-
-    kinds: tuple[FilmKind, ...]
-    ask: Callable[[Film, Split, np.random.Generator], Item]
-    draw: Callable[[Split, np.random.Generator], Item] | None = None
-
-    def make(self, split: Split, generator: np.random.Generator) -> Item:
-        """A film and the question about it."""
-        if self.draw is not None:
-            return self.draw(split, generator)
-        return self.ask(sample_film(choose(generator, self.kinds), split, generator), split, generator)
-
-
-PICTURE_TASKS: dict[str, PictureTask] = {
-    "name": PictureTask(("single", "single", "placed"), _ask_name),
-    "colour": PictureTask(("single", "placed", "pair"), _ask_colour),
-    "count": PictureTask(("many", "many", "many", "groups", "single"), _ask_count),
-    "place": PictureTask(("placed", "placed", "pair"), _ask_place),
-    "size": PictureTask(("single",), _ask_size, _draw_size),
-    "exists": PictureTask(("single", "many", "pair"), _ask_existence),
-    "relation": PictureTask(("pair",), _ask_relation),
-    "read": PictureTask(("digits", "word"), _ask_writing),
-    "describe": PictureTask(("single", "placed", "many", "pair", "pair"), _ask_description),
+PICTURE_TASKS: dict[str, SeeingTask[SceneKind, Scene]] = {
+    "name": SeeingTask(sample_scene, ("single", "single", "placed"), _ask_name),
+    "colour": SeeingTask(sample_scene, ("single", "placed", "pair"), _ask_colour),
+    "count": SeeingTask(sample_scene, ("many", "many", "many", "groups", "single"), _ask_count),
+    "place": SeeingTask(sample_scene, ("placed", "placed", "pair"), _ask_place),
+    "size": SeeingTask(sample_scene, ("single",), _ask_size, _draw_size),
+    "exists": SeeingTask(sample_scene, ("single", "many", "pair"), _ask_existence),
+    "relation": SeeingTask(sample_scene, ("pair",), _ask_relation),
+    "read": SeeingTask(sample_scene, ("digits", "word"), _ask_writing),
+    "describe": SeeingTask(sample_scene, ("single", "placed", "many", "pair", "pair"), _ask_description),
 }
-FILM_TASKS: dict[str, FilmTask] = {
-    "film_event": FilmTask(FILM_KINDS, _ask_event, _draw_event),
-    "film_direction": FilmTask(("move",), _ask_direction),
-    "film_name": FilmTask(("move", "appear", "vanish", "still"), _ask_film_thing),
-    "film_count": FilmTask(("count_up", "count_down"), _ask_film_count),
+FILM_TASKS: dict[str, SeeingTask[FilmKind, Film]] = {
+    "film_event": SeeingTask(sample_film, FILM_KINDS, _ask_event, _draw_event),
+    "film_direction": SeeingTask(sample_film, ("move",), _ask_direction),
+    "film_name": SeeingTask(sample_film, ("move", "appear", "vanish", "still"), _ask_film_thing),
+    "film_count": SeeingTask(sample_film, ("count_up", "count_down"), _ask_film_count),
 }

@@ -154,7 +154,8 @@ class LiveTrack:
 
     mel [8 N, 80] is what the microphone hears (None: muted throughout). turn, text, heard [N]; codes [N, K], -1 while
     silent. inserts: pictures (or film frames) that arrive before a step; answers: (text, drawings) given without sound
-    right after the step that takes the turn; drawings: pictures that follow a step.
+    right after the step that takes the turn; drawings: pictures that follow a step. excused: steps whose turn is not
+    learned.
     """
 
     mel: np.ndarray | None
@@ -168,6 +169,7 @@ class LiveTrack:
     answers: dict[int, tuple[str, Sequence[np.ndarray]]] = field(default_factory=dict)
     drawings: dict[int, list[np.ndarray]] = field(default_factory=dict)
     is_hearing_learned: bool = True
+    excused: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.turn = np.zeros(self.num_steps, np.int64)
@@ -215,6 +217,8 @@ class LiveTrack:
             turn_weight = TURN_EVENT_WEIGHT
         else:
             turn_weight = TURN_SPEAKING_WEIGHT if is_voiced else TURN_WAITING_WEIGHT
+        if idx in self.excused:
+            turn_weight = 0.0
         pad_weight = PAD_SPEAKING_WEIGHT if is_voiced else PAD_SILENT_WEIGHT
         mel = None
         if self.mel is not None:

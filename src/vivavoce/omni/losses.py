@@ -47,7 +47,8 @@ def compute_losses(
 
     Only positions that carry weight pass the heads.
     """
-    hidden = model.hear_trunk(model.embed(batch), batch.lengths)
+    embedded = model.embed(batch)
+    hidden = model.hear_trunk(embedded.vectors, batch.lengths)
     total = hidden.new_zeros((), dtype=torch.float32)
     report: dict[str, Tensor] = {}
 
@@ -63,7 +64,7 @@ def compute_losses(
 
     clock_hidden = hidden[batch.kinds == CLOCK]
     if len(clock_hidden):
-        total = total + _clock_losses(model, batch, clock_hidden, weights, report)
+        total = total + _clock_losses(model, batch, clock_hidden, embedded.sound, weights, report)
     return total, report
 
 
@@ -80,10 +81,15 @@ class LossModule(nn.Module):
 
 
 def _clock_losses(
-    model: OmniForConversation, batch: StepBatch, hidden: Tensor, weights: LossWeights, report: dict[str, Tensor]
+    model: OmniForConversation,
+    batch: StepBatch,
+    hidden: Tensor,
+    sound: Tensor,
+    weights: LossWeights,
+    report: dict[str, Tensor],
 ) -> Tensor:
     chosen = batch.is_clock
-    logits = model.clock_logits(hidden)
+    logits = model.clock_logits(hidden, sound)
     text = batch.text[chosen]
     total = hidden.new_zeros((), dtype=torch.float32)
     for name, stream_logits, targets, step_weights in (

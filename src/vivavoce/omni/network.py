@@ -54,6 +54,8 @@ class StepBatch:
     text: Tensor
     heard: Tensor
     codes: Tensor
+    heard_read: Tensor
+    codes_read: Tensor
     turn_weights: Tensor
     text_weights: Tensor
     heard_weights: Tensor
@@ -87,6 +89,8 @@ def collate(rows: list[Steps]) -> StepBatch:
         "text",
         "heard",
         "codes",
+        "heard_read",
+        "codes_read",
         "turn_weights",
         "text_weights",
         "heard_weights",
@@ -121,6 +125,14 @@ class ClockInputs(NamedTuple):
     codes: Tensor
     is_speaking: Tensor
     is_muted: Tensor
+
+
+class Embedded(NamedTuple):
+    """Input vectors of all positions [S, D], and what the ear hears at each clock step [all clock steps, D]: zero while it is
+    muted."""
+
+    vectors: Tensor
+    sound: Tensor
 
 
 class ClockLogits(NamedTuple):
@@ -186,8 +198,7 @@ class OmniForConversation(LlamaForCausalLM):
         self.post_init()
 
     def write_as(self, rows: Tensor) -> None:
-        """Let the transcript begin as what an ear says: its rows [text rows, D] are read straight off the stem's vectors, which
-        the residual stream carries to the transcript's head.
+        """Let the transcript begin as what an ear says: its rows [text rows, D] are read straight off the stem's vectors.
 
         The table is turned by a rotation and the head turns back, so that the word read last, which is summed into the same
         stream, does not call for itself again.
@@ -203,18 +214,19 @@ class OmniForConversation(LlamaForCausalLM):
         """The code of every book while the model says nothing."""
         return self.config.num_codes_per_book
 
-    def embed(self, batch: StepBatch) -> Tensor:
-        """Input vectors of all positions, [S, D]."""
+    def embed(self, batch: StepBatch) -> Embedded:
+        """What the trunk reads, and what the transcript's head hears beside it."""
         embeds = self.model.embed_tokens(batch.ids.where(batch.kinds == TOKEN, 0))
         dtype = embeds.dtype
         mel = batch.mel.flatten(1, 2).to(dtype)
-        clock = self.embed_clock(self.stem(mel), shift_clock(batch, self.silent_code))
+        ear = self.stem(mel)
+        clock = self.embed_clock(ear, shift_clock(batch, self.silent_code))
         embeds[batch.kinds == CLOCK] = clock[batch.is_clock].to(dtype)
         if len(batch.patches):
             embeds[batch.kinds == PATCH] = self.embed_patches(batch.patches.to(dtype)).flatten(0, 1).to(dtype)
         if len(batch.frame_patches):
             embeds[batch.kinds == FRAME_PATCH] = self.embed_frame(batch.frame_patches.to(dtype)).flatten(0, 1).to(dtype)
-        return embeds
+        return Embedded(embeds, ear.masked_fill(batch.is_muted[..., None], 0)[batch.is_clock])
 
     def embed_patches(self, patches: Tensor) -> Tensor:
         """Pictures [P, 64, 192] to vectors [P, 64, D]."""
@@ -244,13 +256,17 @@ class OmniForConversation(LlamaForCausalLM):
             )
         return out.last_hidden_state[0]
 
-    def clock_logits(self, hidden: Tensor) -> ClockLogits:
-        """The three decisions of clock steps from hidden [..., D]."""
+    def clock_logits(self, hidden: Tensor, sound: Tensor) -> ClockLogits:
+        """The three decisions of clock steps from hidden and sound [..., D] (`Embedded`).
+
+        The transcript's head hears the ear past the trunk too: six layers that do much else wore the ear's words down
+        (experiments/LOG.md).
+        """
         words = self.lm_head.weight[: self.config.num_text_ids]
         return ClockLogits(
             self.turn_out(hidden),
             F.linear(hidden, words),
-            F.linear(self.heard_out(hidden), self.heard_table.weight),
+            F.linear(self.heard_out(hidden + sound), self.heard_table.weight),
         )
 
     def code_logits(self, hidden: Tensor, text: Tensor, codes: Tensor) -> Tensor:
@@ -280,7 +296,11 @@ def shift_clock(batch: StepBatch, silent_code: int) -> ClockInputs:
         return torch.cat([first, values[:, :-1]], dim=1)
 
     return ClockInputs(
-        shift(batch.text, 0), shift(batch.heard, 0), shift(batch.codes, silent_code), batch.is_speaking, batch.is_muted
+        shift(batch.text, 0),
+        shift(batch.heard_read, 0),
+        shift(batch.codes_read, silent_code),
+        batch.is_speaking,
+        batch.is_muted,
     )
 
 

@@ -105,6 +105,8 @@ class StepRow:
         silence = np.zeros((MEL_FRAMES_PER_STEP, MEL_BINS), np.float32)
         clocks = self.clocks
         codes = np.array([quiet if step.codes is None else step.codes for step in clocks], np.int64)
+        codes = codes.reshape(len(clocks), self.num_books)
+        heard = np.array([step.heard for step in clocks], np.int64)
         return Steps(
             kinds=np.array(self.kinds, np.int64),
             ids=np.array(self.ids, np.int64),
@@ -118,8 +120,10 @@ class StepRow:
             is_muted=np.array([step.mel is None for step in clocks], bool),
             turn=np.array([step.turn for step in clocks], np.int64),
             text=np.array([step.text for step in clocks], np.int64),
-            heard=np.array([step.heard for step in clocks], np.int64),
-            codes=codes.reshape(len(clocks), self.num_books),
+            heard=heard,
+            codes=codes,
+            heard_read=heard,
+            codes_read=codes,
             turn_weights=np.array([step.turn_weight for step in clocks], np.float32),
             text_weights=np.array([step.text_weight for step in clocks], np.float32),
             heard_weights=np.array([step.heard_weight for step in clocks], np.float32),
@@ -133,7 +137,8 @@ class Steps:
 
     kinds, ids, targets [T] int64, target_weights [T] float32: `targets[t]` is what position t should predict.
     patches [P, 64, 192], frame_patches [F, 16, 768] float32 in [-1, 1]. mel [N, 8, 80] float32, is_muted [N].
-    turn, text, heard [N] int64 and codes [N, K] int64: what each clock step should give; the next one reads them.
+    turn, text, heard [N] int64 and codes [N, K] int64: what each clock step should give; the next one reads turn and text, and
+    heard_read and codes_read, which are the same unless training adds slips (`training/slips.py`).
     """
 
     kinds: np.ndarray
@@ -148,6 +153,8 @@ class Steps:
     text: np.ndarray
     heard: np.ndarray
     codes: np.ndarray
+    heard_read: np.ndarray
+    codes_read: np.ndarray
     turn_weights: np.ndarray
     text_weights: np.ndarray
     heard_weights: np.ndarray

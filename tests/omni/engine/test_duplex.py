@@ -81,8 +81,8 @@ def test_it_sounds_from_speak_until_stop(engine: OmniEngine) -> None:
 def test_a_picture_asked_for_on_the_step_that_stops_is_drawn_and_can_be_taken_back(engine: OmniEngine) -> None:
     score = engine.generation.backend.score_clock
 
-    def want_a_picture(hidden: np.ndarray) -> ClockScores:
-        scores = score(hidden)
+    def want_a_picture(hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
+        scores = score(hidden, sound)
         scores.text[:, IMGOUT] = 1e6
         return scores
 
@@ -285,8 +285,8 @@ def draw_on_stop(engine: OmniEngine) -> None:
     """Let every utterance be followed by a drawing."""
     score = engine.generation.backend.score_clock
 
-    def want_a_picture(hidden: np.ndarray) -> ClockScores:
-        scores = score(hidden)
+    def want_a_picture(hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
+        scores = score(hidden, sound)
         scores.text[:, IMGOUT] = 1e6
         return scores
 
@@ -363,8 +363,8 @@ def test_what_an_answer_read_is_counted_with_the_piece_that_read_it(engine: Omni
 def test_a_piece_of_a_word_is_not_heard_twice_within_three_steps(engine: OmniEngine) -> None:
     score = engine.generation.backend.score_clock
 
-    def hear_much(hidden: np.ndarray) -> ClockScores:
-        scores = score(hidden)
+    def hear_much(hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
+        scores = score(hidden, sound)
         scores.heard[:, 0] = -1e6
         return scores
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.omni.rows import make_row
 from tests.omni.training.sharded_run import make_config, train
 from vivavoce.errors import ConfigError
 from vivavoce.omni.configuration import make_tiny
-from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.losses import LossWeights, compute_losses
+from vivavoce.omni.network import OmniForConversation, collate
 from vivavoce.omni.training.loop import newest_state
 from vivavoce.omni.training.omni import OmniTrainConfig, make_optimizers
 
@@ -75,3 +77,14 @@ def test_every_parameter_has_one_rate_and_the_senses_the_slow_one(optimizer: str
     slow = {name.split(".")[0] for name, parameter in model.named_parameters() if rates[id(parameter)] == 3e-4}
     assert slow == {"stem", "eye"}
     assert all(rates[id(parameter)] == 3e-4 for parameter in (*model.stem.parameters(), *model.eye.parameters()))
+
+
+def test_senses_at_rate_0_are_left_as_they_are() -> None:
+    model = OmniForConversation(make_tiny())
+    optimizers = make_optimizers(model, OmniTrainConfig(preset="tiny", sense_rate=0.0))
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    compute_losses(model, collate([make_row(model.config, 4)]), LossWeights())[0].backward()
+    for optimizer in optimizers.values():
+        optimizer.step()
+    changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    assert changed == {name for name in before if not name.startswith(("stem.", "eye."))}

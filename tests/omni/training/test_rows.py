@@ -1,5 +1,6 @@
 """What an example says is what its row teaches, at the right step."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,17 @@ from vivavoce.data.example import (
 )
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import make_tiny
-from vivavoce.omni.layout import TEXT_WEIGHT, RowWriter, place_transcript, weigh_spoken
+from vivavoce.omni.layout import (
+    TEXT_WEIGHT,
+    TURN_EVENT_WEIGHT,
+    TURN_WAITING_WEIGHT,
+    RowWriter,
+    place_transcript,
+    weigh_spoken,
+)
 from vivavoce.omni.steps import CLOCK, SPEAK, STOP, TOKEN, Steps
 from vivavoce.omni.training.noise import change_length, draw_voice_change
-from vivavoce.omni.training.rows import TRIM_MARGIN_S, RowMaker
+from vivavoce.omni.training.rows import MAX_LATE_STEPS, TRIM_MARGIN_S, RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, train_vocabulary
 
 ASKED = Speech("how many balls", "any-train-0")
@@ -112,6 +120,23 @@ def test_a_spoken_answer_starts_with_the_first_whole_frame_after_the_users_end(
         assert steps.text[end_frame + 1 : end_frame + 1 + len(said)].tolist() == said
         assert (steps.text > 0).sum() == len(said)
         assert steps.heard[steps.heard > 0].tolist() == vocabulary.encode("how many balls")
+
+
+def test_a_turn_that_comes_late_is_learned_and_the_wait_before_it_is_not(maker: RowMaker) -> None:
+    timeline = Timeline((UserSpan("speech", ASKED, gap_s=0.0), OwnSpan(SAID)))
+    example = make_example("audio", "audio", unrendered(ASKED), answer=[unrendered(SAID)], timeline=timeline)
+    late = replace(maker, late_share=1.0)
+    waits = []
+    for seed in range(20):
+        steps = late.make(example, np.random.default_rng(seed))
+        (start,) = np.flatnonzero(steps.turn == SPEAK)
+        assert steps.turn_weights[start] == TURN_EVENT_WEIGHT
+        excused = np.flatnonzero(steps.turn_weights == 0)
+        waits.append(len(excused))
+        np.testing.assert_array_equal(excused, np.arange(start - len(excused), start))
+        assert (steps.turn_weights[: start - len(excused)] == TURN_WAITING_WEIGHT).all()
+    assert 1 <= min(waits) < max(waits) <= MAX_LATE_STEPS
+    assert (make(maker, example).turn_weights > 0).all()
 
 
 def test_the_model_falls_silent_when_it_is_interrupted(maker: RowMaker) -> None:

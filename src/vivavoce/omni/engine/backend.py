@@ -52,6 +52,14 @@ class ClockReading(NamedTuple):
     ears: Sequence[EarState]
 
 
+class ClockVectors(NamedTuple):
+    """Vectors [B, D] of clock steps; what each ear heard [B, D], zero while muted; the ears after them."""
+
+    vectors: np.ndarray
+    sound: np.ndarray
+    ears: list[EarState]
+
+
 class ClockScores(NamedTuple):
     """Logits of B clock steps: turn [B, 3], text and heard [B, text rows]."""
 
@@ -82,8 +90,8 @@ class Backend(Protocol):
         """The ear before time 0."""
         ...
 
-    def embed_clock(self, reading: ClockReading) -> tuple[np.ndarray, list[EarState]]:
-        """Vectors [B, D] of clock steps, and the ears after them."""
+    def embed_clock(self, reading: ClockReading) -> ClockVectors:
+        """What clock steps feed the trunk."""
         ...
 
     def read(self, readings: Sequence[Reading]) -> np.ndarray:
@@ -94,8 +102,8 @@ class Backend(Protocol):
         """Logits [B, V] of the next token."""
         ...
 
-    def score_clock(self, hidden: np.ndarray) -> ClockScores:
-        """Logits of a clock step's decisions."""
+    def score_clock(self, hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
+        """Logits of a clock step's decisions, from the trunk's hidden and the ear's sound [B, D]."""
         ...
 
     def choose_codes(

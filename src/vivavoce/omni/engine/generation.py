@@ -46,7 +46,7 @@ two steps is easily heard twice."""
 class SlotState:
     """One conversation between two steps.
 
-    hidden: [D] of the last step. text, heard, codes: what the last clock step gave, which the next reads. just_heard: the
+    hidden: [D] of the last step. sound: [D] that the ear heard in the last clock step. text, heard, codes: what the last clock step gave, which the next reads. just_heard: the
     transcript's ids of the last steps, oldest first. own, user: the two texts. quiet_steps: clock steps since the user's transcript last grew. draws: random draws so far.
     """
 
@@ -54,6 +54,7 @@ class SlotState:
     codes: tuple[int, ...]
     window: Window = field(default_factory=Window)
     hidden: np.ndarray | None = None
+    sound: np.ndarray | None = None
     text: int = PAD
     heard: int = PAD
     just_heard: tuple[int, ...] = ()
@@ -317,16 +318,17 @@ class Generation:
             np.array([state.codes for state in states]),
             [state.ear for state in states],
         )
-        vectors, ears = self.backend.embed_clock(reading)
-        for slot, ear in zip(clocks, ears):
+        read = self.backend.embed_clock(reading)
+        for slot, ear, sound in zip(clocks, read.ears, read.sound):
             held = self._slots[slot]
-            held.state = replace(held.state, ear=ear)
-        return {slot: vector[None] for slot, vector in zip(clocks, vectors)}
+            held.state = replace(held.state, ear=ear, sound=sound)
+        return {slot: vector[None] for slot, vector in zip(clocks, read.vectors)}
 
     def _decide(self, clocks: Mapping[int, Clock]) -> dict[int, Outcome]:
         """Turn, words and transcript of each clock step, then the codes of those who speak."""
         hidden = self._hidden(list(clocks))
-        scores = self.backend.score_clock(hidden)
+        sounds = [state.sound for slot in clocks if (state := self._slots[slot].state).sound is not None]
+        scores = self.backend.score_clock(hidden, np.stack(sounds))
         outcomes = {
             slot: self._choose_clock(slot, work, scores, row) for row, (slot, work) in enumerate(clocks.items())
         }

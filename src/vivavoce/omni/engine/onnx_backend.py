@@ -21,6 +21,7 @@ from vivavoce.omni.configuration import FRAME_PATCH_PIXELS, IMAGE_PIXELS, PATCH_
 from vivavoce.omni.engine.backend import (
     ClockReading,
     ClockScores,
+    ClockVectors,
     EarState,
     Reading,
     gather,
@@ -83,17 +84,19 @@ class OnnxBackend:
         """Silence."""
         return self._ear
 
-    def embed_clock(self, reading: ClockReading) -> tuple[np.ndarray, list[EarState]]:
-        """Vectors [B, D] and new ears."""
+    def embed_clock(self, reading: ClockReading) -> ClockVectors:
+        """Vectors and sound [B, D], and new ears."""
         feed = {f"state_{idx}": np.stack(parts) for idx, parts in enumerate(zip(*reading.ears))}
         names = ["ear", *(f"new_state_{idx}" for idx in range(len(self._ear)))]
         ear, *states = self._run("ear", names, {"mel": reading.mel.astype(np.float32), **feed})
         muted, clock, speaking, silent = self._marks[1], self._marks[0], self._marks[2], self._marks[3]
-        vectors = np.where(reading.is_muted[:, None], muted, ear)
+        is_muted = reading.is_muted[:, None]
+        vectors = np.where(is_muted, muted, ear)
         vectors = vectors + np.where(reading.is_speaking[:, None], speaking, silent) + clock
         vectors = vectors + self._codes[reading.codes + self._first_code].sum(axis=1)
         vectors = vectors + self._tokens[reading.text] + self._heard[reading.heard]
-        return vectors, [tuple(state[idx] for state in states) for idx in range(len(vectors))]
+        sound = np.where(is_muted, np.float32(0), ear)
+        return ClockVectors(vectors, sound, [tuple(state[idx] for state in states) for idx in range(len(vectors))])
 
     def read(self, readings: Sequence[Reading]) -> np.ndarray:
         """Last hidden [B, D]."""
@@ -109,9 +112,9 @@ class OnnxBackend:
         """Logits [B, V]."""
         return self._run("token", ["logits"], {"hidden": hidden})[0]
 
-    def score_clock(self, hidden: np.ndarray) -> ClockScores:
+    def score_clock(self, hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
         """Logits of the three streams."""
-        return ClockScores(*self._run("clock", ["turn", "text", "heard"], {"hidden": hidden}))
+        return ClockScores(*self._run("clock", ["turn", "text", "heard"], {"hidden": hidden, "sound": sound}))
 
     def choose_codes(
         self, hidden: np.ndarray, text: np.ndarray, noise: np.ndarray, *, temperature: float, min_prob_share: float

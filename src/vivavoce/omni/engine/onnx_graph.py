@@ -18,7 +18,7 @@ from vivavoce.omni.engine.sampling import NEVER
 from vivavoce.omni.network import OmniForConversation
 
 Precision = Literal["fp32", "int8", "int4"]
-GRAPH_VERSION = 3
+GRAPH_VERSION = 4
 """Raised whenever a graph changes, so that files of before are not used."""
 _GROUP = 32
 _TRUNK_BITS = {"int8": 8, "int4": 4}
@@ -188,13 +188,14 @@ def _turn(g: GraphWriter, x: str, cos: str, sin: str, head: int) -> str:
 
 
 def _write_clock(model: Any) -> Any:
-    """hidden [B, D] to turn, text, heard."""
+    """hidden and sound [B, D] to turn, text, heard."""
     g, config = GraphWriter("clock"), model.config
-    hidden = g.input("hidden", ["B", config.hidden_size])
+    hidden, sound = (g.input(name, ["B", config.hidden_size]) for name in ("hidden", "sound"))
     g.output(g.linear(hidden, _array(model.turn_out.weight), _array(model.turn_out.bias)), "turn", ["B", 3])
     words = _array(model.lm_head.weight)[: config.num_text_ids]
     g.output(g.linear(hidden, words), "text", ["B", config.num_text_ids])
-    heard = g.linear(g.linear(hidden, _array(model.heard_out.weight)), _array(model.heard_table.weight))
+    both = g.node("Add", hidden, sound)
+    heard = g.linear(g.linear(both, _array(model.heard_out.weight)), _array(model.heard_table.weight))
     g.output(heard, "heard", ["B", config.num_text_ids])
     return g.finish()
 

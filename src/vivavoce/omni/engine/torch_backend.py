@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from vivavoce.omni.engine.backend import (
     ClockReading,
     ClockScores,
+    ClockVectors,
     EarState,
     NetworkShape,
     Reading,
@@ -58,15 +59,16 @@ class TorchBackend:
         return tuple(self._array(state[0]) for state in self.model.stem.make_state(1))
 
     @torch.inference_mode()
-    def embed_clock(self, reading: ClockReading) -> tuple[np.ndarray, list[EarState]]:
-        """Vectors [B, D] and new ears."""
+    def embed_clock(self, reading: ClockReading) -> ClockVectors:
+        """Vectors and sound [B, D], and new ears."""
         states = tuple(self._tensor(np.stack(parts)) for parts in zip(*reading.ears))
         ear, states = self.model.stem.step(self._tensor(reading.mel), states)
         streams = (reading.text, reading.heard, reading.codes, reading.is_speaking, reading.is_muted)
         inputs = ClockInputs(*(self._tensor(item)[:, None] for item in streams))
         vectors = self._array(self.model.embed_clock(ear, inputs)[:, 0])
         arrays = [self._array(state) for state in states]
-        return vectors, [tuple(array[idx] for array in arrays) for idx in range(len(vectors))]
+        sound = self._array(ear[:, 0].masked_fill(inputs.is_muted, 0))
+        return ClockVectors(vectors, sound, [tuple(array[idx] for array in arrays) for idx in range(len(vectors))])
 
     @torch.inference_mode()
     def read(self, readings: Sequence[Reading]) -> np.ndarray:
@@ -81,9 +83,9 @@ class TorchBackend:
         return self._array(self.model.lm_head(self._tensor(hidden)))
 
     @torch.inference_mode()
-    def score_clock(self, hidden: np.ndarray) -> ClockScores:
+    def score_clock(self, hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
         """Logits of the three streams."""
-        return ClockScores(*map(self._array, self.model.clock_logits(self._tensor(hidden))))
+        return ClockScores(*map(self._array, self.model.clock_logits(self._tensor(hidden), self._tensor(sound))))
 
     @torch.inference_mode()
     def choose_codes(

@@ -109,8 +109,9 @@ def measure_onsets(
     for start in range(0, len(made), _BATCH_ROWS):
         group = made[start : start + _BATCH_ROWS]
         batch = collate(group)
-        hidden = model.hear_trunk(model.embed(batch), batch.lengths)
-        turn = model.clock_logits(hidden[batch.kinds == CLOCK]).turn.float().numpy()
+        embedded = model.embed(batch)
+        hidden = model.hear_trunk(embedded.vectors, batch.lengths)
+        turn = model.clock_logits(hidden[batch.kinds == CLOCK], embedded.sound).turn.float().numpy()
         counts = [int((row.kinds == CLOCK).sum()) for row in group]
         for row, logits in zip(group, np.split(turn, np.cumsum(counts)[:-1])):
             answered = int(np.flatnonzero(row.turn == SPEAK)[0])

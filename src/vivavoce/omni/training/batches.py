@@ -22,6 +22,7 @@ from vivavoce.omni.network import StepBatch, collate
 from vivavoce.omni.steps import Steps
 from vivavoce.omni.training.loop import step_generator
 from vivavoce.omni.training.rows import RowMaker
+from vivavoce.omni.training.slips import add_slips
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class BatchConfig:
 
     rows: int = 48
     """Rows of one optimiser step, over all processes."""
-    micro_positions: int = 4096
+    micro_positions: int = 8192
     """Positions passed at once; more only costs memory."""
 
     def __post_init__(self) -> None:
@@ -77,10 +78,11 @@ class StepBatches(Dataset[list[StepBatch]]):
         return left_out
 
     def _rows_of(self, examples: Iterable[Example], generator: np.random.Generator) -> Iterator[Steps]:
-        failures = 0
+        failures, shape = 0, self.rows.writer.config
         for example in examples:
             try:
-                yield self.rows.make(example, generator)
+                row = self.rows.make(example, generator)
+                yield add_slips(row, generator, num_text_ids=shape.num_text_ids, silent_code=shape.num_codes_per_book)
             except (DataError, KeyError) as error:
                 failures += 1
                 logger.debug("left out %s (%s): %s", example.example_id, example.task, error)

@@ -54,13 +54,14 @@ def measure_held_out(model: OmniForConversation, batches: list[StepBatch]) -> di
 
 def _hits(model: OmniForConversation, batch: StepBatch) -> dict[str, list[float]]:
     """1 or 0 for each thing to be guessed: words and image codes on token steps, words said and heard, turns, codes."""
-    hidden = model.hear_trunk(model.embed(batch), batch.lengths)
+    embedded = model.embed(batch)
+    hidden = model.hear_trunk(embedded.vectors, batch.lengths)
     is_target = batch.target_weights > 0
     guesses, targets = model.lm_head(hidden[is_target]).argmax(-1), batch.targets[is_target]
     is_image = targets >= model.config.num_text_ids
     right = (guesses == targets).float()
     clock, chosen = hidden[batch.kinds == CLOCK], batch.is_clock
-    logits = model.clock_logits(clock)
+    logits = model.clock_logits(clock, embedded.sound)
     text, heard, turn = batch.text[chosen], batch.heard[chosen], batch.turn[chosen]
     is_voiced = batch.code_weights[chosen] > 0
     codes = batch.codes[chosen][is_voiced]

@@ -56,7 +56,8 @@ class OmniTrainConfig:
     table_rate: float = 4e-3
     """peak learning rate of embeddings, heads and vectors"""
     sense_rate: float = 2e-4
-    """peak learning rate of stem and eye, by AdamW: at the tables' rate 200 steps undid what they had been taught"""
+    """peak learning rate of stem and eye, by AdamW: at the tables' rate 200 steps undid what they had been taught; 0 leaves
+    them as they are, and saves their backward pass"""
     weight_decay: float = 0.02
     is_bf16: bool = True
     """matrix products in bfloat16"""
@@ -73,7 +74,7 @@ _SENSES = ("stem.", "eye.")
 
 def make_optimizers(model: nn.Module, config: OmniTrainConfig) -> dict[str, Optimizer]:
     """Muon (Jordan 2024; scaled as in arXiv 2502.16982, so that rates compare with AdamW's) for the matrices that mix
-    features, AdamW for tables, heads and vectors, and slowly for the senses."""
+    features, AdamW for tables, heads and vectors, and slowly for the senses; with a rate of 0 these are frozen."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     senses: list[nn.Parameter] = []
@@ -83,7 +84,8 @@ def make_optimizers(model: nn.Module, config: OmniTrainConfig) -> dict[str, Opti
             continue
         seen.add(id(parameter))
         if name.startswith(_SENSES):
-            senses.append(parameter)
+            parameter.requires_grad_(config.sense_rate > 0)
+            senses += [parameter] if parameter.requires_grad else []
             continue
         is_table = any(word in name for word in ("embed", "table", "position", "marks", "book", "turn_out", "lm_head"))
         is_matrix = parameter.ndim == 2 and not is_table

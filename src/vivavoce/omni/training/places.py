@@ -115,15 +115,19 @@ def load_namer(run: Path, shape: OmniConfig) -> Namer:
 
 
 def start_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
-    """An ear to go on from: that of a run of `viva train ear`, or a new one on the stem of a run of `viva train omni`.
+    """An ear to go on from: that of a run of `viva train ear`, or stem and transcript of a run of `viva train omni` or of a
+    checkpoint.
 
     Raises: as `load_ear` and `load_trunk` do.
     """
     with safe_open(find_weights(run), "pt") as weights:
         if any(name.startswith("ear.") for name in weights.keys()):  # noqa: SIM118 (not a mapping)
             return load_ear(run, shape, vocabulary)
-    ear = Ear(shape)
-    ear.stem.load_state_dict(load_trunk(run, shape).stem.state_dict())
+    ear, trunk = Ear(shape), load_trunk(run, shape)
+    ear.stem.load_state_dict(trunk.stem.state_dict())
+    with torch.no_grad():
+        ear.out.weight.copy_(trunk.heard_table.weight @ trunk.heard_out.weight)
+        ear.out.bias.zero_()
     return ear
 
 

@@ -50,6 +50,10 @@ TRIM_MARGIN_S = 0.05
 """Quiet that trimming leaves after a speech (`data.voices.trim`): the user's true end lies that much before."""
 BARE_READING_SHARE = 0.5
 """Of reading aloud, how much is asked by the <read> token (`/v1/audio/speech`) and not in words. chosen."""
+LATE_SHARE = 0.15
+"""Of the model's turns in training that come late. Without any, a model that has let the moment pass has never seen what
+to do then, and its wish to speak falls; the steps between are not learned, so nothing teaches it to wait. chosen."""
+MAX_LATE_STEPS = 12
 MAY_DRAW_SHARE = 0.3
 """Of spoken answers, how many may also draw and need not: what is allowed is no order. chosen."""
 MAX_STEPS = 512
@@ -84,11 +88,15 @@ class Sounds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RowMaker:
-    """Makes the row of an example. `generator` draws noise and gain, so that a sound is never heard twice alike."""
+    """Makes the row of an example. `generator` draws noise and gain, so that a sound is never heard twice alike.
+
+    late_share: of the model's turns that come late, for training (`LATE_SHARE`).
+    """
 
     writer: RowWriter
     sounds: Sounds
     images: ImageEncoder
+    late_share: float = 0.0
 
     def make(self, example: Example, generator: np.random.Generator) -> Steps:
         """The row of `example`.
@@ -148,6 +156,7 @@ class RowMaker:
             for message in example.messages.messages:
                 if message.role == "user" and (quiet := without_sound(message)).parts:
                     self.writer.write_message(row, quiet)
+        timeline = self._come_late(timeline, generator)
         heard = ChangedSounds(self.sounds, draw_voice_change(generator))
         schedule = timeline.schedule(heard.duration_s)
         lead_s = float(generator.uniform(0.0, 0.4)) if any(isinstance(s.event, UserSpan) for s in schedule) else 0.0
@@ -159,6 +168,18 @@ class RowMaker:
         else:
             self._answer_in_text(track, schedule, lead_s, answer, drawn)
         self.writer.write_live(row, track)
+
+    def _come_late(self, timeline: Timeline, generator: np.random.Generator) -> Timeline:
+        """Some of the model's turns, a little later than they were due."""
+        if not self.late_share:
+            return timeline
+        events = [
+            replace(event, onset_frames=event.onset_frames + int(generator.integers(1, MAX_LATE_STEPS + 1)))
+            if isinstance(event, OwnSpan) and generator.random() < self.late_share
+            else event
+            for event in timeline.events
+        ]
+        return replace(timeline, events=tuple(events))
 
     def _answer_in_text(
         self, track: LiveTrack, schedule: Sequence[Scheduled], lead_s: float, answer: Message, drawn: list[np.ndarray]
@@ -209,6 +230,7 @@ class RowMaker:
         ids = self.writer.vocabulary.encode(speech.text)
         steps = place_words(self.writer.vocabulary.count_by_word(speech.text), starts, len(codes))
         track.speak(start, ids, codes, steps, stop=stop)
+        track.excused.update(range(start - (item.event.onset_frames - 1), start))
 
     def _place_user(self, track: LiveTrack, span: UserSpan, heard: ChangedSounds, start_s: float, gain: float) -> None:
         mel = heard.user_mel(span.what)

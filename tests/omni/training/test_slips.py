@@ -1,0 +1,71 @@
+"""Slips change what is read back, at the stated rate, and nothing that is to be predicted."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from tests.omni.rows import make_row
+from vivavoce.omni.configuration import make_tiny
+from vivavoce.omni.engine.rules import PAD
+from vivavoce.omni.network import OmniForConversation, collate
+from vivavoce.omni.steps import Steps
+from vivavoce.omni.training.slips import MAX_RATE, SLIPPING_SHARE, add_slips
+from vivavoce.omni.vocabulary import NUM_CONTROL_ROWS
+
+CONFIG = make_tiny()
+SILENT = CONFIG.num_codes_per_book
+
+
+@pytest.fixture(scope="module")
+def row() -> Steps:
+    return make_row(CONFIG, 2, num_clock=200)
+
+
+def slip(row: Steps, seed: int) -> Steps:
+    return add_slips(row, np.random.default_rng(seed), num_text_ids=CONFIG.num_text_ids, silent_code=SILENT)
+
+
+def test_only_what_is_read_back_changes(row: Steps) -> None:
+    for seed in range(20):
+        slipped = slip(row, seed)
+        for item in fields(Steps):
+            if item.name not in ("ids", "heard_read", "codes_read"):
+                assert getattr(slipped, item.name) is getattr(row, item.name)
+
+
+def test_slips_come_at_their_rate_and_never_in_silence(row: Steps) -> None:
+    written, voiced = row.heard != PAD, row.codes != SILENT
+    wrong_words, wrong_codes, wrong_cells = [], [], []
+    for seed in range(400):
+        slipped = slip(row, seed)
+        assert (slipped.heard_read[~written] == PAD).all()
+        assert (slipped.codes_read[~voiced] == SILENT).all()
+        assert (slipped.ids[row.ids < CONFIG.num_text_ids] == row.ids[row.ids < CONFIG.num_text_ids]).all()
+        wrong_cells.append(np.mean((slipped.ids != row.ids)[row.ids >= CONFIG.num_text_ids]))
+        changed = slipped.heard_read[(slipped.heard_read != row.heard)]
+        assert ((changed == PAD) | (changed >= NUM_CONTROL_ROWS)).all()
+        for book in range(row.codes.shape[1]):
+            assert np.isin(slipped.codes_read[:, book], row.codes[:, book]).all()
+        wrong_words.append(np.mean(slipped.heard_read[written] != row.heard[written]))
+        wrong_codes.append(np.mean(slipped.codes_read[voiced] != row.codes[voiced]))
+    assert np.mean(wrong_words) == pytest.approx(SLIPPING_SHARE * MAX_RATE / 2, abs=0.02)
+    assert 0 < np.mean(wrong_codes) < SLIPPING_SHARE * MAX_RATE / 2 + 0.02
+    assert 0 < np.mean(wrong_cells) < SLIPPING_SHARE * MAX_RATE / 2 + 0.02
+    assert np.mean(np.array(wrong_words) == 0) == pytest.approx(1 - SLIPPING_SHARE, abs=0.08)
+
+
+def test_the_network_reads_the_slips_and_predicts_the_truth(row: Steps) -> None:
+    model = OmniForConversation(CONFIG).eval()
+    slipped = next(
+        one
+        for seed in range(20)
+        if (one := slip(row, seed)).heard_read is not None and (one.heard_read != row.heard).any()
+    )
+    before, after = (model.embed(collate([one])).vectors for one in (row, slipped))
+    changed = np.flatnonzero((slipped.heard_read != row.heard) | (slipped.codes_read != row.codes).any(axis=1))
+    clock = np.flatnonzero(row.kinds == 3)
+    wanted = np.zeros(len(row), bool)
+    wanted[slipped.ids != row.ids] = True
+    wanted[clock[changed[changed + 1 < len(clock)] + 1]] = True
+    np.testing.assert_array_equal(((before - after).abs().amax(-1) > 0).numpy(), wanted)
