@@ -1,14 +1,16 @@
 """Critique quality, refinement gain and GDC gaps against validation loss, at sizes from 0.03 M to 135 M parameters.
 
 command    python recipes/critique_scaling.py --out runs/critique-scaling
-           (what has been measured, three small sizes: --sizes 3xs 2xs xs --trained xs=checkpoints/critique-nano
-           --num-examples 60000 --learning-rate 3e-3 --num-items 40 --num-validation 8 --num-critiques 2 --num-refinements 2)
+           (what has been measured: --sizes 3xs 2xs xs smollm2-135m-instruct --trained xs=checkpoints/critique-nano
+           --num-examples 60000 --learning-rate 3e-3 --num-items 40 --num-validation 8 --num-critiques 2 --num-refinements 2
+           --pretrained-num-examples 240 --pretrained-batch-examples 8 --pretrained-learning-rate 3e-4
+           --pretrained-num-items 5 --pretrained-in-bfloat16; 21 minutes of one core)
 hardware   a GPU for smollm2-135m-instruct; the others train on CPU
 time       training, processor time of one core: 0.31 s a step of xs (recipes/critique_nano.py), about 1 s of s, 5 s of SmolLM2-135M
            at 8 examples; 3,125 steps are 16 minutes for xs and 1 hour for s; measuring comes on top.
            A run that is stopped goes on at the size it was in
 expected   docs/critique.md, "Scaling": loss 0.81, 0.72, 0.58 nats a character for 3xs, 2xs, xs at 938 steps (n=40, seed 0),
-           CD_pairs -0.05, 0.10, 0.29. At 200 steps hardly anything is in form and no gap is defined. Seen in the paper:
+           CD_pairs -0.05, 0.10 or 0.21 (two processors), 0.29; SmolLM2-135M 0.50 after 30 steps, hardly anything in form. At 200 steps hardly anything is in form and no gap is defined. Seen in the paper:
            larger models' critiques are more often helpful, small models gain nothing from refinement.
 """
 
