@@ -10,8 +10,9 @@ time       training, processor time of one core: 0.31 s a step of xs (recipes/cr
            at 8 examples; 3,125 steps are 16 minutes for xs and 1 hour for s; measuring comes on top.
            A run that is stopped goes on at the size it was in
 expected   docs/critique.md, "Scaling": loss 0.81, 0.72, 0.58 nats a character for 3xs, 2xs, xs at 938 steps (n=40, seed 0),
-           CD_pairs -0.05, 0.10 or 0.21 (two processors), 0.29; SmolLM2-135M 0.50 after 30 steps, hardly anything in form. At 200 steps hardly anything is in form and no gap is defined. Seen in the paper:
-           larger models' critiques are more often helpful, small models gain nothing from refinement.
+           CD_pairs -0.05, 0.10 or 0.21 (two processors), 0.29; SmolLM2-135M 0.50 after 30 steps, hardly
+           anything in form. At 200 steps of the others hardly anything is in form and no gap is defined. Seen in the
+           paper: larger models' critiques are more often helpful, small models gain nothing from refinement.
 """
 
 from __future__ import annotations

@@ -46,8 +46,9 @@ two steps is easily heard twice."""
 class SlotState:
     """One conversation between two steps.
 
-    hidden: [D] of the last step. sound: [D] that the ear heard in the last clock step. text, heard, codes: what the last clock step gave, which the next reads. just_heard: the
-    transcript's ids of the last steps, oldest first. own, user: the two texts. quiet_steps: clock steps since the user's transcript last grew. draws: random draws so far.
+    hidden: [D] of the last step. sound: [D] that the ear heard in the last clock step. text, heard, codes: what the last
+    clock step gave, which the next reads. just_heard: the transcript's ids of the last steps, oldest first. own, user: the
+    two texts. quiet_steps: clock steps since the user's transcript last grew. draws: random draws so far.
     """
 
     ear: EarState
@@ -304,6 +305,14 @@ class Generation:
             rows.append(hidden)
         return np.stack(rows)
 
+    def _sound(self, slots: Sequence[int]) -> np.ndarray:
+        rows = []
+        for slot in slots:
+            sound = self._slots[slot].state.sound
+            assert sound is not None, f"slot {slot} has heard nothing yet"
+            rows.append(sound)
+        return np.stack(rows)
+
     def _embed_clocks(self, clocks: Mapping[int, Clock]) -> dict[int, np.ndarray]:
         if not clocks:
             return {}
@@ -327,8 +336,7 @@ class Generation:
     def _decide(self, clocks: Mapping[int, Clock]) -> dict[int, Outcome]:
         """Turn, words and transcript of each clock step, then the codes of those who speak."""
         hidden = self._hidden(list(clocks))
-        sounds = [state.sound for slot in clocks if (state := self._slots[slot].state).sound is not None]
-        scores = self.backend.score_clock(hidden, np.stack(sounds))
+        scores = self.backend.score_clock(hidden, self._sound(list(clocks)))
         outcomes = {
             slot: self._choose_clock(slot, work, scores, row) for row, (slot, work) in enumerate(clocks.items())
         }
