@@ -163,6 +163,9 @@ def test_live_talk_keeps_its_promises(kind: str):
             assert example.answer.check("")
         elif kind == "barge_in":
             assert own[0].is_cut
+        elif kind == "too_soon":
+            assert [item.event.is_mistake for item in own] == [True, False]
+            assert own[0].is_cut
         elif kind == "backchannel":
             assert not own[0].is_cut
         if kind in ("pause", "hesitation"):

@@ -10,8 +10,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from tests.omni.rows import make_row
 from vivavoce.omni.configuration import OmniConfig, make_nano, make_tiny
 from vivavoce.omni.losses import LossWeights, compute_losses, level_loss
-from vivavoce.omni.network import OmniForConversation, StepBatch, collate, track_speaking
-from vivavoce.omni.steps import CLOCK, SPEAK, STAY, STOP
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.step_batch import collate, track_speaking
+from vivavoce.omni.steps import CLOCK, SPEAK, STAY, STOP, Steps
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def model() -> OmniForConversation:
 def hidden_of(model: OmniForConversation, *rows) -> torch.Tensor:
     with torch.no_grad():
         batch = collate(list(rows))
-        return model.hear_trunk(model.embed(batch).vectors, batch.lengths)
+        return model.hear_trunk(model.embed(batch).vectors, batch.rows)
 
 
 def test_what_comes_later_changes_nothing_before(model: OmniForConversation) -> None:
@@ -71,7 +72,7 @@ def test_unsorted_rows_keep_their_places(model: OmniForConversation) -> None:
 
 def test_the_loss_of_a_row_does_not_mind_company_without_weight(model: OmniForConversation) -> None:
     row, other = make_row(model.config, 3), make_row(model.config, 4, num_clock=30)
-    names = [item.name for item in fields(StepBatch) if item.name.endswith("weights")]
+    names = [item.name for item in fields(Steps) if item.name.endswith("weights")]
     silent = replace(other, **{name: np.zeros_like(getattr(other, name)) for name in names})
     with torch.no_grad():
         alone = compute_losses(model, collate([row]), LossWeights())[1]

@@ -50,7 +50,7 @@ STOPS = (
 _NUM_SPLIT_QUESTIONS = {"train": 500, "test": 80}
 _LONG_REPLY_WORDS = 5
 
-TAKES = {"train": 2, "test": 1}
+TAKES = {"train": 4, "test": 1}
 """How many voices say each text: `any_voice(split, take)` for take below this."""
 
 
@@ -109,10 +109,9 @@ class _Talk:
     def sound(self, kind: UserKind, sound: Sound, gap_s: float) -> None:
         self.events.append(UserSpan(kind, sound, gap_s, is_held=True))
 
-    def own(self, text: str) -> None:
-        self.events.append(
-            OwnSpan(Speech(text, PRESET_VOICE), int(self.generator.integers(1, 3)), int(self.generator.integers(2, 5)))
-        )
+    def own(self, text: str, *, is_mistake: bool = False) -> None:
+        onset, stop = int(self.generator.integers(1, 3)), int(self.generator.integers(2, 5))
+        self.events.append(OwnSpan(Speech(text, PRESET_VOICE), onset, stop, is_mistake))
 
     def question(self) -> Item:
         return choose(self.generator, list_questions(self.split))
@@ -134,7 +133,17 @@ def _pause(talk: _Talk) -> Answer:
     if talk.generator.random() < 0.6:
         filler = choose(talk.generator, list_fillers("hesitation", talk.split))
         talk.user(filler, talk.between(0.15, 0.6), "hesitation", is_held=True)
-    talk.user(second, talk.between(0.3, 1.1))
+    talk.user(second, talk.between(0.3, 1.6))
+    talk.own(item.say)
+    return item.answer
+
+
+def _too_soon(talk: _Talk) -> Answer:
+    """It took a pause for the end and is talked over: it stops, and answers once the question is whole."""
+    first, second, item = choose(talk.generator, list_paused(talk.split))
+    talk.user(first, talk.between(0.2, 1.0))
+    talk.own(_long_reply(talk).say, is_mistake=True)
+    talk.user(second, talk.between(0.08, 0.9), anchor="own_start")
     talk.own(item.say)
     return item.answer
 
@@ -236,7 +245,8 @@ def _film(talk: _Talk) -> Answer:
 
 LIVE_KINDS: dict[str, tuple[float, Callable[[_Talk], Answer]]] = {
     "turns": (0.30, _turns),
-    "pause": (0.14, _pause),
+    "pause": (0.16, _pause),
+    "too_soon": (0.1, _too_soon),
     "hesitation": (0.06, _hesitation),
     "barge_in": (0.14, _barge_in),
     "backchannel": (0.09, _backchannel),

@@ -34,7 +34,8 @@ from vivavoce.omni.steps import SPEAK, STAY, STOP, ClockStep, StepRow, cut_patch
 from vivavoce.omni.vocabulary import Vocabulary
 
 MEL_FLOOR = float((np.log(USER_MEL.floor) - USER_MEL.mean) / USER_MEL.scale)
-_POWER = 2 * USER_MEL.scale
+MEL_HZ = float(USER_MEL.rate_hz / USER_MEL.hop_samples)
+LOG_POWER = 2 * USER_MEL.scale
 """Log-power per unit of scaled log-magnitude."""
 _DIGIT_LETTERS = 3.5
 """A digit is written with one character and said with about so many letters."""
@@ -155,7 +156,7 @@ class LiveTrack:
     mel [8 N, 80] is what the microphone hears (None: muted throughout). turn, text, heard [N]; codes [N, K], -1 while
     silent. inserts: pictures (or film frames) that arrive before a step; answers: (text, drawings) given without sound
     right after the step that takes the turn; drawings: pictures that follow a step. excused: steps whose turn is not
-    learned.
+    learned; mistaken: steps whose words and codes are not.
     """
 
     mel: np.ndarray | None
@@ -170,6 +171,7 @@ class LiveTrack:
     drawings: dict[int, list[np.ndarray]] = field(default_factory=dict)
     is_hearing_learned: bool = True
     excused: set[int] = field(default_factory=set)
+    mistaken: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.turn = np.zeros(self.num_steps, np.int64)
@@ -220,6 +222,8 @@ class LiveTrack:
         if idx in self.excused:
             turn_weight = 0.0
         pad_weight = PAD_SPEAKING_WEIGHT if is_voiced else PAD_SILENT_WEIGHT
+        text_weight = TEXT_WEIGHT if self.text[idx] else pad_weight
+        is_mistaken = idx in self.mistaken
         mel = None
         if self.mel is not None:
             mel = self.mel[idx * MEL_FRAMES_PER_STEP : (idx + 1) * MEL_FRAMES_PER_STEP]
@@ -231,7 +235,8 @@ class LiveTrack:
             heard=int(self.heard[idx]),
             codes=self.codes[idx] if is_voiced else None,
             turn_weight=turn_weight,
-            text_weight=TEXT_WEIGHT if self.text[idx] else pad_weight,
+            text_weight=0.0 if is_mistaken else text_weight,
+            code_weight=0.0 if is_mistaken else 1.0,
             heard_weight=heard_weight if self.is_hearing_learned and mel is not None else 0.0,
         )
 
@@ -290,19 +295,23 @@ def mix_mel(track: np.ndarray, mel: np.ndarray, first_frame: int) -> None:
     """Add a sound's scaled log-mel [F, 80] into a track, in place, as powers add; what sticks out is cut off."""
     end = min(len(track), first_frame + len(mel))
     if first_frame < end:
-        both = np.logaddexp(_POWER * track[first_frame:end], _POWER * mel[: end - first_frame])
-        track[first_frame:end] = both / _POWER
+        here, there = track[first_frame:end], mel[: end - first_frame]
+        # logaddexp, of functions that are quick in single precision
+        more = np.log(1 + np.exp(-LOG_POWER * np.abs(here - there))) / LOG_POWER
+        track[first_frame:end] = np.maximum(here, there) + more
 
 
 def make_quiet(num_frames: int, level: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
     """Scaled log-mel [F, 80] of a room: digital silence, or steady noise whose mean by band is `level` [80].
 
-    Bands of a short-time spectrum of noise fluctuate like a gamma variable; eight degrees of freedom fit our windows.
+    Bands of a short-time spectrum of noise fluctuate like a gamma variable; eight degrees of freedom fit our windows. One of
+    integer shape is minus the logarithm of as many uniform ones multiplied.
     """
     quiet = np.full((num_frames, MEL_BINS), MEL_FLOOR, np.float32)
     if level is not None:
-        power = generator.gamma(4.0, 0.25, size=(num_frames, MEL_BINS))
-        quiet = np.maximum(quiet, level + np.log(power + 1e-6) / _POWER)
+        uniform = 1 - generator.random((4, num_frames, MEL_BINS), np.float32)
+        power = -np.log(uniform.prod(axis=0)) / 4
+        quiet = np.maximum(quiet, level + np.log(power + 1e-6) / LOG_POWER)
     return quiet.astype(np.float32)
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vivavoce.omni.network import OmniForConversation, StepBatch
-from vivavoce.omni.steps import CLOCK
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.step_batch import StepBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,23 +48,13 @@ def compute_losses(
     Only positions that carry weight pass the heads.
     """
     embedded = model.embed(batch)
-    hidden = model.hear_trunk(embedded.vectors, batch.lengths)
+    hidden = model.hear_trunk(embedded.vectors, batch.rows)
     total = hidden.new_zeros((), dtype=torch.float32)
     report: dict[str, Tensor] = {}
-
-    is_target = batch.target_weights > 0
-    if is_target.any():
-        logits = model.lm_head(hidden[is_target]).float()
-        loss = _mean_loss(logits, batch.targets[is_target], batch.target_weights[is_target])
-        total = total + weights.token * loss + weights.z * logits.logsumexp(-1).square().mean()
-        report["token"] = loss.detach()
-        if weights.image_levels:
-            near = _image_level_loss(model, logits, batch.targets[is_target], batch.target_weights[is_target], weights)
-            total = total + weights.token * weights.levels * near
-
-    clock_hidden = hidden[batch.kinds == CLOCK]
-    if len(clock_hidden):
-        total = total + _clock_losses(model, batch, clock_hidden, embedded.sound, weights, report)
+    if len(batch.target_places):
+        total = total + _token_losses(model, batch, hidden, weights, report)
+    if len(batch.clock_places):
+        total = total + _clock_losses(model, batch, hidden[batch.clock_places], embedded.sound, weights, report)
     return total, report
 
 
@@ -80,6 +70,22 @@ class LossModule(nn.Module):
         return compute_losses(self.model, batch, self.weights)
 
 
+def _token_losses(
+    model: OmniForConversation, batch: StepBatch, hidden: Tensor, weights: LossWeights, report: dict[str, Tensor]
+) -> Tensor:
+    logits = model.lm_head(hidden[batch.target_places]).float()
+    loss = _mean_loss(logits, batch.targets, batch.target_weights)
+    report["token"] = loss.detach()
+    total = weights.token * loss + weights.z * logits.logsumexp(-1).square().mean()
+    if weights.image_levels:
+        first = model.config.num_text_ids
+        # words have no levels: theirs count for nothing, whichever code stands in for them
+        near = level_loss(logits[:, first:], (batch.targets - first).clamp_min(0), weights.image_levels)
+        near = near.where(batch.targets >= first, 0) * batch.target_weights
+        total = total + weights.token * weights.levels * near.sum() / batch.target_weights.sum()
+    return total
+
+
 def _clock_losses(
     model: OmniForConversation,
     batch: StepBatch,
@@ -88,24 +94,21 @@ def _clock_losses(
     weights: LossWeights,
     report: dict[str, Tensor],
 ) -> Tensor:
-    chosen = batch.is_clock
     logits = model.clock_logits(hidden, sound)
-    text = batch.text[chosen]
     total = hidden.new_zeros((), dtype=torch.float32)
     for name, stream_logits, targets, step_weights in (
-        ("turn", logits.turn, batch.turn[chosen], batch.turn_weights[chosen]),
-        ("text", logits.text, text, batch.text_weights[chosen]),
-        ("heard", logits.heard, batch.heard[chosen], batch.heard_weights[chosen]),
+        ("turn", logits.turn, batch.turn, batch.turn_weights),
+        ("text", logits.text, batch.text, batch.text_weights),
+        ("heard", logits.heard, batch.heard, batch.heard_weights),
     ):
         loss = _mean_loss(stream_logits.float(), targets, step_weights)
         total = total + getattr(weights, name) * loss
         report[name] = loss.detach()
-    code_weights = batch.code_weights[chosen]
-    is_voiced = code_weights > 0
-    if is_voiced.any():
-        codes = batch.codes[chosen][is_voiced]
-        code_logits = model.code_logits(hidden[is_voiced], text[is_voiced], codes).float()
-        spread = code_weights[is_voiced][:, None].expand_as(codes)
+    voiced = batch.voiced_places
+    if len(voiced):
+        codes = batch.codes[voiced]
+        code_logits = model.code_logits(hidden[voiced], batch.text[voiced], codes).float()
+        spread = batch.code_weights[voiced][:, None].expand_as(codes)
         loss = _mean_loss(code_logits.flatten(0, 1), codes.flatten(), spread.flatten())
         total = total + weights.codes * loss
         report["codes"] = loss.detach()
@@ -113,15 +116,6 @@ def _clock_losses(
             near = level_loss(code_logits.flatten(0, 1), codes.flatten(), weights.audio_levels)
             total = total + weights.codes * weights.levels * (near * spread.flatten()).sum() / spread.sum()
     return total
-
-
-def _image_level_loss(
-    model: OmniForConversation, logits: Tensor, targets: Tensor, target_weights: Tensor, weights: LossWeights
-) -> Tensor:
-    first = model.config.num_text_ids
-    is_code = targets >= first
-    near = level_loss(logits[is_code, first:], targets[is_code] - first, weights.image_levels)
-    return (near * target_weights[is_code]).sum() / target_weights.sum().clamp_min(1e-6)
 
 
 def level_loss(logits: Tensor, codes: Tensor, levels: Sequence[int]) -> Tensor:

@@ -7,10 +7,8 @@ both engines go through the same functions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,100 +23,15 @@ from vivavoce.omni.configuration import (
     OmniConfig,
 )
 from vivavoce.omni.eye import Eye, join_patches, pool_cells
-from vivavoce.omni.packing import pack_rows, packed_attention
+from vivavoce.omni.packing import PackedRows, packed_attention
 from vivavoce.omni.stem import Stem
-from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, STAY, TOKEN, Steps
+from vivavoce.omni.step_batch import StepBatch
 
 _MARK_CLOCK, _MARK_MUTED, _MARK_SPEAKING, _MARK_SILENT = range(4)
 
 
-@dataclass
-class StepBatch:
-    """Rows as tensors. B rows of `lengths` [B] laid end to end in S positions, N clock steps in the longest row.
-
-    `Steps` names the fields: kinds, ids, targets and their weights are [S]; streams of the clock are padded, [B, N], and
-    `is_clock` [B, N] tells clock steps from padding; `is_speaking` [B, N] is the state before each clock step. Patches of
-    all rows follow one another: [all pictures, 64, 192].
-    """
-
-    lengths: Tensor
-    kinds: Tensor
-    ids: Tensor
-    targets: Tensor
-    target_weights: Tensor
-    patches: Tensor
-    frame_patches: Tensor
-    mel: Tensor
-    is_muted: Tensor
-    turn: Tensor
-    text: Tensor
-    heard: Tensor
-    codes: Tensor
-    heard_read: Tensor
-    codes_read: Tensor
-    turn_weights: Tensor
-    text_weights: Tensor
-    heard_weights: Tensor
-    code_weights: Tensor
-    is_clock: Tensor
-    is_speaking: Tensor
-
-    def to(self, device: torch.device | str) -> StepBatch:
-        """All tensors on `device`."""
-        return StepBatch(**{item.name: getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)})
-
-
-def collate(rows: list[Steps]) -> StepBatch:
-    """Rows laid end to end; streams of the clock padded at the end to the longest, which no step before it sees."""
-    num_clock = max(1, *(len(row.turn) for row in rows)) if len(rows) > 1 else max(1, len(rows[0].turn))
-
-    def join(name: str) -> Tensor:
-        return torch.from_numpy(np.concatenate([getattr(row, name) for row in rows]))
-
-    def pad(name: str) -> Tensor:
-        arrays = [getattr(row, name) for row in rows]
-        out = np.zeros((len(rows), num_clock, *arrays[0].shape[1:]), arrays[0].dtype)
-        for idx, array in enumerate(arrays):
-            out[idx, : len(array)] = array
-        return torch.from_numpy(out)
-
-    clock_names = (
-        "mel",
-        "is_muted",
-        "turn",
-        "text",
-        "heard",
-        "codes",
-        "heard_read",
-        "codes_read",
-        "turn_weights",
-        "text_weights",
-        "heard_weights",
-        "code_weights",
-    )
-    is_clock = np.zeros((len(rows), num_clock), bool)
-    is_speaking = np.zeros((len(rows), num_clock), bool)
-    for idx, row in enumerate(rows):
-        is_clock[idx, : len(row.turn)] = True
-        is_speaking[idx, : len(row.turn)] = track_speaking(row.turn)
-    return StepBatch(
-        lengths=torch.tensor([len(row) for row in rows]),
-        is_clock=torch.from_numpy(is_clock),
-        is_speaking=torch.from_numpy(is_speaking),
-        **{name: join(name) for name in ("kinds", "ids", "targets", "target_weights", "patches", "frame_patches")},
-        **{name: pad(name) for name in clock_names},
-    )
-
-
-def track_speaking(turn: np.ndarray) -> np.ndarray:
-    """Whether the model speaks *before* each clock step, from its turn stream [N]; it starts silent."""
-    events = np.concatenate([[STAY], turn[:-1]]) if len(turn) else turn
-    last = np.maximum.accumulate(np.where(events != STAY, np.arange(len(events)), -1)) if len(events) else events
-    return np.array([idx >= 0 and events[idx] == SPEAK for idx in last], bool)
-
-
 class ClockInputs(NamedTuple):
-    """What a clock step reads beside the mel. All [B, N], codes [B, N, K]: outputs of the clock step before."""
+    """What a clock step reads beside the mel. All [...], codes [..., K]: outputs of the clock step before."""
 
     text: Tensor
     heard: Tensor
@@ -216,17 +129,23 @@ class OmniForConversation(LlamaForCausalLM):
 
     def embed(self, batch: StepBatch) -> Embedded:
         """What the trunk reads, and what the transcript's head hears beside it."""
-        embeds = self.model.embed_tokens(batch.ids.where(batch.kinds == TOKEN, 0))
+        embeds = self.model.embed_tokens(batch.ids)
         dtype = embeds.dtype
-        mel = batch.mel.flatten(1, 2).to(dtype)
-        ear = self.stem(mel)
-        clock = self.embed_clock(ear, shift_clock(batch, self.silent_code))
-        embeds[batch.kinds == CLOCK] = clock[batch.is_clock].to(dtype)
+        ear = self.hear(batch.mel.to(dtype), batch.clocks)
+        embeds[batch.clock_places] = self.embed_clock(ear, shift_clock(batch, self.silent_code)).to(dtype)
         if len(batch.patches):
-            embeds[batch.kinds == PATCH] = self.embed_patches(batch.patches.to(dtype)).flatten(0, 1).to(dtype)
+            embeds[batch.patch_places] = self.embed_patches(batch.patches.to(dtype)).flatten(0, 1).to(dtype)
         if len(batch.frame_patches):
-            embeds[batch.kinds == FRAME_PATCH] = self.embed_frame(batch.frame_patches.to(dtype)).flatten(0, 1).to(dtype)
-        return Embedded(embeds, ear.masked_fill(batch.is_muted[..., None], 0)[batch.is_clock])
+            embeds[batch.frame_places] = self.embed_frame(batch.frame_patches.to(dtype)).flatten(0, 1).to(dtype)
+        return Embedded(embeds, ear.masked_fill(batch.is_muted[:, None], 0))
+
+    def hear(self, mel: Tensor, clocks: PackedRows) -> Tensor:
+        """The ear over the clock steps of whole rows, mel [C, 8, 80] to [C, D]; no row hears another."""
+        if not len(mel):
+            return mel.new_zeros(0, self.config.hidden_size)
+        # past a row's end stands something of its own, which no step before it hears
+        heard = [self.stem(mel[places].flatten(1, 2)).flatten(0, 1) for places in clocks.groups]
+        return torch.cat(heard).index_select(0, clocks.back)
 
     def embed_patches(self, patches: Tensor) -> Tensor:
         """Pictures [P, 64, 192] to vectors [P, 64, D]."""
@@ -238,7 +157,7 @@ class OmniForConversation(LlamaForCausalLM):
         return pool_cells(cells, IMAGE_PIXELS // FRAME_PATCH_PIXELS) + self.frame_position.weight
 
     def embed_clock(self, ear: Tensor, inputs: ClockInputs) -> Tensor:
-        """Sum of a clock step's streams. ear [B, N, D] is the stem's output."""
+        """Sum of a clock step's streams. ear [..., D] is the stem's output."""
         marks = self.marks.weight
         heard_sound = torch.where(inputs.is_muted[..., None], marks[_MARK_MUTED], ear)
         state = torch.where(inputs.is_speaking[..., None], marks[_MARK_SPEAKING], marks[_MARK_SILENT])
@@ -247,9 +166,8 @@ class OmniForConversation(LlamaForCausalLM):
         words = self.model.embed_tokens(inputs.text) + self.heard_table(inputs.heard)
         return heard_sound + state + codes + words + marks[_MARK_CLOCK]
 
-    def hear_trunk(self, embeds: Tensor, lengths: Tensor) -> Tensor:
-        """The trunk over whole rows of `lengths` [B] laid end to end, [S, D] to [S, D]; no row sees another."""
-        rows = pack_rows(lengths.tolist(), embeds.device)
+    def hear_trunk(self, embeds: Tensor, rows: PackedRows) -> Tensor:
+        """The trunk over whole rows laid end to end, [S, D] to [S, D]; no row sees another."""
         with packed_attention(self.config):
             out = self.model(
                 inputs_embeds=embeds[None], position_ids=rows.position_ids, use_cache=False, packed_rows=rows
@@ -289,11 +207,11 @@ class OmniForConversation(LlamaForCausalLM):
 
 
 def shift_clock(batch: StepBatch, silent_code: int) -> ClockInputs:
-    """What each clock step reads: the outputs of the clock step before it; nothing before the first."""
+    """What each clock step reads: the outputs of the clock step before it; nothing before a row's first."""
 
     def shift(values: Tensor, fill: int) -> Tensor:
-        first = torch.full_like(values[:, :1], fill)
-        return torch.cat([first, values[:, :-1]], dim=1)
+        first = batch.is_first.view(-1, *[1] * (values.ndim - 1))
+        return values.roll(1, 0).masked_fill(first, fill)
 
     return ClockInputs(
         shift(batch.text, 0),

@@ -7,10 +7,11 @@ kernel, which is slow for rows of a hundred steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
@@ -32,28 +33,31 @@ class PackedRows:
     groups: tuple[Tensor, ...]
     back: Tensor
 
+    def change(self, change: Callable[[Tensor], Tensor]) -> PackedRows:
+        """The same with every tensor changed."""
+        return PackedRows(change(self.position_ids), tuple(map(change, self.groups)), change(self.back))
 
-def pack_rows(lengths: Sequence[int], device: torch.device | str = "cpu") -> PackedRows:
-    """Places of rows of these lengths, in this order; cheap if they are sorted."""
+
+def pack_rows(lengths: Sequence[int]) -> PackedRows:
+    """Places of rows of these lengths, each at least 1, laid end to end in this order."""
+    counts = np.asarray(lengths, np.int64)
+    starts = counts.cumsum() - counts
+    order = counts.argsort(kind="stable")
+    back = np.empty(int(counts.sum()), np.int64)
     groups: list[Tensor] = []
-    back = torch.empty(sum(lengths), dtype=torch.long)
-    first_row = first_place = offset = 0
-    while first_row < len(lengths):
-        stop = first_row
-        bound = lengths[first_row] * _LIKE_LENGTH + 4
-        while stop < len(lengths) and lengths[first_row] / _LIKE_LENGTH - 4 <= lengths[stop] <= bound:
-            stop += 1
-        members = torch.tensor(lengths[first_row:stop])
-        steps = torch.arange(int(members.max()))
-        is_real = steps[None] < members[:, None]
-        starts = first_place + members.cumsum(0) - members
-        groups.append((starts[:, None] + steps * is_real).to(device))
-        size = int(members.sum())
-        back[first_place : first_place + size] = offset + is_real.flatten().nonzero().flatten()
-        offset += is_real.numel()
-        first_row, first_place = stop, first_place + size
-    position_ids = torch.cat([torch.arange(length) for length in lengths])[None]
-    return PackedRows(position_ids.to(device), tuple(groups), back.to(device))
+    offset = first = 0
+    while first < len(order):
+        bound = counts[order[first]] * _LIKE_LENGTH + 4
+        stop = int(np.searchsorted(counts[order], bound, "right"))
+        members = order[first:stop]
+        steps = np.arange(int(counts[members[-1]]))
+        is_real = steps < counts[members, None]
+        places = starts[members, None] + steps * is_real
+        back[places[is_real]] = offset + np.flatnonzero(is_real)
+        groups.append(torch.from_numpy(places))
+        offset, first = offset + is_real.size, stop
+    position_ids = np.arange(len(back)) - np.repeat(starts, counts)
+    return PackedRows(torch.from_numpy(position_ids)[None], tuple(groups), torch.from_numpy(back))
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from vivavoce.omni.engine.backend import Backend, ClockReading, Reading
 from vivavoce.omni.engine.cache import SlotCache, Window
 from vivavoce.omni.engine.onnx_backend import build_in_memory
 from vivavoce.omni.engine.torch_backend import TorchBackend
-from vivavoce.omni.network import OmniForConversation, collate, track_speaking
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.step_batch import collate, track_speaking
 from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, TOKEN, Steps
 
 TOLERANCE = 2e-5
@@ -74,7 +75,7 @@ def truth(model: OmniForConversation) -> tuple[Steps, torch.Tensor]:
     row = make_row(model.config, 5)
     with torch.no_grad():
         batch = collate([row])
-        return row, model.hear_trunk(model.embed(batch).vectors, batch.lengths)
+        return row, model.hear_trunk(model.embed(batch).vectors, batch.rows)
 
 
 def test_a_row_fed_step_by_step_equals_the_whole_forward_of_training(backend: Backend, truth) -> None:

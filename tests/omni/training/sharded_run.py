@@ -8,7 +8,8 @@ from torch.utils.data import Dataset
 
 from tests.omni.rows import make_row
 from vivavoce.omni.configuration import make_tiny
-from vivavoce.omni.network import OmniForConversation, StepBatch, collate
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.step_batch import StepBatch, collate
 from vivavoce.omni.training.loop import LoopConfig
 from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
 from vivavoce.omni.training.parallel import join_processes

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from vivavoce.data.example import Speech
-from vivavoce.data.voices.roster import resolve_voice
 from vivavoce.data.voices.shards import Shards, write_part
 from vivavoce.errors import CheckpointError, ConfigError, DataError
 from vivavoce.omni.checkpoint import save_checkpoint
@@ -49,15 +48,15 @@ def say(word: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def mels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Each text in two takes, 90 frames a word."""
+    """Each text in two voices, 90 frames a word."""
     folder = tmp_path_factory.mktemp("mels")
     items = [
         (
             np.concatenate([say(word) for word in text.split()]).astype(np.float16),
-            {"text": text, "voice": "v", "take": take},
+            {"text": text, "voice": voice},
         )
         for text in TEXTS
-        for take in (0, 1)
+        for voice in ("slt", "kal")
     ]
     write_part(folder, 0, items)
     return folder
@@ -75,16 +74,24 @@ def test_alignment_is_the_best_of_all_paths(ids: list[int]) -> None:
         paths = [path for path in product(range(3), repeat=6) if collapse(path) == ids]
         best = max(paths, key=lambda path: sum(log_probs[step, idx] for step, idx in enumerate(path)))
         ends = [step for step in range(6) if best[step] != BLANK and (step == 5 or best[step + 1] != best[step])]
-        found = align(log_probs, ids)
+        later = np.log(np.random.default_rng(99 + seed).dirichlet([0.5] * 3, size=(2, 9)))
+        later[1, :6] = log_probs
+        # beside another transcript, and with steps after its end that do not count
+        found = align(later, [9, 6], [[2, 1, 2], ids])[1]
         assert found is not None
         assert found.tolist() == ends
 
 
 def test_a_transcript_that_does_not_fit_has_no_alignment() -> None:
-    log_probs = np.full((3, 4), np.log(0.25))
-    assert align(log_probs, [1, 2, 3, 1]) is None
-    assert align(log_probs, [1, 1, 1]) is None  # equal tokens need a blank between them
-    assert align(log_probs, [1, 2, 3]) is not None
+    log_probs = np.full((4, 3, 4), np.log(0.25))
+    # equal tokens need a blank between them
+    longer, equal, fits, empty = align(log_probs, [3, 3, 3, 3], [[1, 2, 3, 1], [1, 1, 1], [1, 2, 3], []])
+    assert longer is None
+    assert equal is None
+    assert fits is not None
+    assert fits.tolist() == [0, 1, 2]
+    assert empty is not None
+    assert empty.tolist() == []
 
 
 def test_a_step_always_has_the_same_batch_and_every_recording_comes_equally_often(
@@ -202,13 +209,13 @@ def test_an_ear_goes_on_from_a_trunk_or_an_ear(mels: Path, vocabulary: Vocabular
         assert torch.equal(tensor, load_trunk(tmp_path / "shipped", make_tiny()).state_dict()[name]), name
 
 
-def test_where_one_voice_read_each_text_it_serves_for_every_take(tmp_path: Path) -> None:
-    voice = resolve_voice("any-train-0", "stop").name
-    write_part(tmp_path, 0, [(say("stop").astype(np.float16), {"text": "stop", "voice": voice, "take": 0})])
+def test_any_voice_is_one_of_those_that_read_the_text(tmp_path: Path) -> None:
+    mels = [say("stop").astype(np.float16) + step for step in range(2)]
+    write_part(tmp_path, 0, [(mel, {"text": "stop", "voice": name}) for mel, name in zip(mels, ("kal", "joe"))])
     sounds = PreparedSounds([tmp_path])
-    first, second = (sounds.user_mel(Speech("stop", f"any-train-{take}")) for take in (0, 1))
-    assert np.array_equal(first, second)
-    with pytest.raises(KeyError):
-        sounds.user_mel(Speech("stop", "any-test-0"))
-    with pytest.raises(KeyError):
-        sounds.user_mel(Speech("never said", "any-train-1"))
+    heard = [sounds.user_mel(Speech("stop", f"any-train-{take}")) for take in range(4)]
+    assert [np.array_equal(mel, mels[take % 2]) for take, mel in enumerate(heard)] == [True] * 4
+    assert np.array_equal(sounds.user_mel(Speech("stop", "joe")), mels[1])
+    for speech in (Speech("stop", "any-test-0"), Speech("never said", "any-train-1"), Speech("stop", "slt")):
+        with pytest.raises(KeyError):
+            sounds.user_mel(speech)

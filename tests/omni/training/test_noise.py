@@ -1,10 +1,11 @@
 """A recording in another voice: bands move, silence and time stay."""
 
 import numpy as np
+import pytest
 
 from vivavoce.omni.configuration import MEL_BINS
-from vivavoce.omni.layout import MEL_FLOOR
-from vivavoce.omni.training.noise import VoiceChange, change_voice, draw_voice_change
+from vivavoce.omni.layout import LOG_POWER, MEL_FLOOR
+from vivavoce.omni.training.noise import Room, VoiceChange, change_voice, draw_room, draw_voice_change, put_in_room
 
 FLAT = np.zeros(MEL_BINS, np.float32)
 
@@ -48,3 +49,40 @@ def test_silence_stays_silent_and_the_floor_holds() -> None:
         assert all(0 <= first < stop <= MEL_BINS for first, stop in change.missing)
         assert (change_voice(silence, change) == np.float32(MEL_FLOOR)).all()
         assert (change_voice(loud, change) >= np.float32(MEL_FLOOR)).all()
+
+
+def click() -> np.ndarray:
+    mel = np.full((200, MEL_BINS), MEL_FLOOR, np.float32)
+    mel[10] = 1.0
+    return mel
+
+
+def test_echoes_fall_by_60_db_in_their_time_and_sum_to_their_share() -> None:
+    heard = put_in_room(click(), Room(reverberation_s=0.3, echoes_db=4.0), np.random.default_rng(0))
+    power = np.exp(LOG_POWER * heard.astype(np.float64))[:, 0]
+    assert np.allclose(heard[:11], click()[:11], atol=1e-5)
+    # digital silence is 48 dB below: a third of the way is in sight
+    assert 10 * np.log10(power[11] / power[21]) == pytest.approx(20, abs=0.1)
+    assert 10 * np.log10(power[11:].sum() / power[10]) == pytest.approx(-4, abs=0.1)
+
+
+def test_no_room_changes_nothing_and_noise_covers_what_is_below_it() -> None:
+    generator = np.random.default_rng(0)
+    assert np.array_equal(put_in_room(click(), Room(), generator), click())
+    heard = put_in_room(click(), Room(floor=np.zeros(MEL_BINS, np.float32)), generator)
+    # powers add: the click stands out of noise at 0 by what it has more
+    assert float(np.exp(LOG_POWER * heard[20:].astype(np.float64)).mean()) == pytest.approx(1.0, rel=0.05)
+    assert (heard[10] > 1.0).all()
+
+
+def test_a_telephone_passes_its_band_alone() -> None:
+    loud = np.ones((3, MEL_BINS), np.float32)
+    passed = put_in_room(loud, Room(is_telephone=True), np.random.default_rng(0))[0] == 1.0
+    # 300 Hz is at 4.5 of the scale's 45.2, 3,400 Hz at 32.8; centres lie 0.559 apart
+    assert np.flatnonzero(passed).tolist() == list(range(8, 58))
+
+
+def test_rooms_of_one_seed_are_equal() -> None:
+    first, again = (draw_room(np.random.default_rng(5)) for _ in range(2))
+    assert first.reverberation_s == again.reverberation_s
+    assert np.array_equal(first.floor, again.floor)

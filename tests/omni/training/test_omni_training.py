@@ -14,7 +14,8 @@ from tests.omni.training.sharded_run import make_config, train
 from vivavoce.errors import ConfigError
 from vivavoce.omni.configuration import make_tiny
 from vivavoce.omni.losses import LossWeights, compute_losses
-from vivavoce.omni.network import OmniForConversation, collate
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.step_batch import collate
 from vivavoce.omni.training.loop import newest_state
 from vivavoce.omni.training.omni import OmniTrainConfig, make_optimizers
 

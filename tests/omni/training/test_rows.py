@@ -156,6 +156,26 @@ def test_the_model_falls_silent_when_it_is_interrupted(maker: RowMaker) -> None:
     assert (steps.code_weights[stop:] == 0).all()
 
 
+def test_a_turn_taken_by_mistake_is_not_learned_but_its_end_is(maker: RowMaker) -> None:
+    long = Speech("three three three three three", PRESET_VOICE)
+    timeline = Timeline(
+        (
+            UserSpan("speech", Speech("stop", "any-train-0"), gap_s=0.0),
+            OwnSpan(long, is_mistake=True),
+            UserSpan("speech", ASKED, gap_s=0.4, anchor="own_start"),
+            OwnSpan(SAID),
+        )
+    )
+    example = make_example("audio", "audio", unrendered(ASKED), answer=[unrendered(SAID)], timeline=timeline)
+    steps = make(maker, example)
+    (wrong, right), (stop, _) = np.flatnonzero(steps.turn == SPEAK), np.flatnonzero(steps.turn == STOP)
+    assert steps.turn_weights[[wrong, stop, right]].tolist() == [0.0, TURN_EVENT_WEIGHT, TURN_EVENT_WEIGHT]
+    assert not steps.text_weights[wrong:stop].any()
+    assert not steps.code_weights[wrong:stop].any()
+    assert (steps.codes[wrong:stop] < maker.writer.config.num_codes_per_book).all()
+    assert steps.code_weights[right] == 1.0
+
+
 def test_a_drawing_follows_the_step_that_ends_the_speech(maker: RowMaker, vocabulary: Vocabulary) -> None:
     example = make_example(
         "audio", "audio+image", unrendered(ASKED), answer=[unrendered(SAID), PICTURE], speeches=[ASKED, SAID]

@@ -8,7 +8,8 @@ import pytest
 from tests.omni.rows import make_row
 from vivavoce.omni.configuration import make_tiny
 from vivavoce.omni.engine.rules import PAD
-from vivavoce.omni.network import OmniForConversation, collate
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.step_batch import collate
 from vivavoce.omni.steps import Steps
 from vivavoce.omni.training.slips import MAX_RATE, SLIPPING_SHARE, add_slips
 from vivavoce.omni.vocabulary import NUM_CONTROL_ROWS

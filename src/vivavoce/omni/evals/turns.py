@@ -21,7 +21,8 @@ from vivavoce.data.sounds import render_sound
 from vivavoce.data.voices.rendering import Renderings
 from vivavoce.omni.engine_protocol import FRAME_MS
 from vivavoce.omni.mel import log_mel
-from vivavoce.omni.network import OmniForConversation, collate
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.step_batch import collate
 from vivavoce.omni.steps import CLOCK, SPEAK, STAY
 from vivavoce.omni.training.rows import RowMaker
 from vivavoce.stats import estimate_proportion, estimate_quantile
@@ -110,8 +111,8 @@ def measure_onsets(
         group = made[start : start + _BATCH_ROWS]
         batch = collate(group)
         embedded = model.embed(batch)
-        hidden = model.hear_trunk(embedded.vectors, batch.lengths)
-        turn = model.clock_logits(hidden[batch.kinds == CLOCK], embedded.sound).turn.float().numpy()
+        hidden = model.hear_trunk(embedded.vectors, batch.rows)
+        turn = model.clock_logits(hidden[batch.clock_places], embedded.sound).turn.float().numpy()
         counts = [int((row.kinds == CLOCK).sum()) for row in group]
         for row, logits in zip(group, np.split(turn, np.cumsum(counts)[:-1])):
             answered = int(np.flatnonzero(row.turn == SPEAK)[0])

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vivavoce.data.example import Example
 from vivavoce.errors import DataError
-from vivavoce.omni.network import StepBatch, collate
+from vivavoce.omni.step_batch import StepBatch, collate
 from vivavoce.omni.steps import Steps
 from vivavoce.omni.training.loop import step_generator
 from vivavoce.omni.training.rows import RowMaker
@@ -103,8 +105,10 @@ def _cut(rows: list[Steps], micro_positions: int) -> Iterator[list[Steps]]:
         yield group
 
 
-def load_batches(batches: Dataset[T], steps: range, *, num_workers: int = 1) -> Iterator[T]:
-    """The batches of `steps` in order, made ahead by worker processes."""
+def load_batches(
+    batches: Dataset[T], steps: range, *, num_workers: int = 1, device: torch.device | None = None
+) -> Iterator[T]:
+    """The batches of `steps` in order, made ahead by worker processes; for a GPU in memory that it can read by itself."""
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -112,14 +116,11 @@ def load_batches(batches: Dataset[T], steps: range, *, num_workers: int = 1) -> 
         num_workers=num_workers,
         prefetch_factor=4 if num_workers else None,
         worker_init_fn=_quieten if num_workers else None,
+        pin_memory=device is not None and device.type == "cuda",
     )
     return iter(loader)
 
 
 def _quieten(worker: int) -> None:
-    import os
-
-    import torch
-
     torch.set_num_threads(1)
     os.nice(2)

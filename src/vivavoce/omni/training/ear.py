@@ -26,11 +26,11 @@ from torch.utils.data import Dataset
 from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError, DataError
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP, PRESETS, OmniConfig
-from vivavoce.omni.layout import MEL_FLOOR, make_quiet, mix_mel
+from vivavoce.omni.layout import MEL_FLOOR
 from vivavoce.omni.stem import SPELLING_STAGE, Stem
 from vivavoce.omni.training.batches import load_batches
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample, step_generator
-from vivavoce.omni.training.noise import change_voice, draw_floor, draw_gain, draw_voice_change
+from vivavoce.omni.training.noise import change_voice, draw_gain, draw_room, draw_voice_change, put_in_room
 from vivavoce.omni.vocabulary import Vocabulary
 from vivavoce.run import Run
 
@@ -102,10 +102,15 @@ class EarBatch(NamedTuple):
     letters: Tensor
     letter_lengths: Tensor
 
+    def to(self, device: torch.device) -> EarBatch:
+        """What is computed with on `device`; lengths stay, since the loss reads them on the CPU."""
+        mel, ids, letters = (tensor.to(device, non_blocking=True) for tensor in (self.mel, self.ids, self.letters))
+        return self._replace(mel=mel, ids=ids, letters=letters)
+
 
 class Utterances(Dataset[EarBatch]):
-    """`self[step]` is that step's batch: every take of every recording once an epoch, in an order by seed, with room
-    noise, gain and voice drawn anew."""
+    """`self[step]` is that step's batch: every recording once an epoch, in an order by seed, with room, gain and voice drawn
+    anew."""
 
     def __init__(self, shards: Sequence[Shards], vocabulary: Vocabulary, size: int, *, seed: int) -> None:
         self.shards, self.vocabulary, self.size, self.seed = list(shards), vocabulary, size, seed
@@ -120,10 +125,9 @@ class Utterances(Dataset[EarBatch]):
         return self._collate(self._choose(step), generator)
 
     def take_clean(self, size: int) -> Iterator[EarBatch]:
-        """All unspoiled recordings in batches, in a quiet room."""
-        clean = [place for place in self.places if self.shards[place[0]].about(place[1]).get("take", 0) == 0]
-        for start in range(0, len(clean), size):
-            yield self._collate(clean[start : start + size], None)
+        """All recordings as they are, in batches."""
+        for start in range(0, len(self.places), size):
+            yield self._collate(self.places[start : start + size], None)
 
     def _choose(self, step: int) -> list[tuple[int, int]]:
         """Recordings of about one length, so that little of a batch is padding: those of `_POOLED_STEPS` steps are sorted
@@ -161,15 +165,14 @@ class Utterances(Dataset[EarBatch]):
 
 def place_on_clock(mel: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
     """A recording [F, 80] in a room, whole clock steps long; without a generator, at once and in silence."""
-    lead = 0 if generator is None else int(generator.integers(_MAX_LEAD_FRAMES))
+    lead = 0
+    if generator is not None:
+        lead = int(generator.integers(_MAX_LEAD_FRAMES))
+        mel = change_voice(mel, draw_voice_change(generator)) + draw_gain(generator)
     num_frames = -(-(lead + len(mel) + _TAIL_FRAMES) // MEL_FRAMES_PER_STEP) * MEL_FRAMES_PER_STEP
-    if generator is None:
-        track = np.full((num_frames, MEL_BINS), MEL_FLOOR, np.float32)
-        mix_mel(track, mel, lead)
-    else:
-        track = make_quiet(num_frames, draw_floor(generator), generator)
-        mix_mel(track, change_voice(mel, draw_voice_change(generator)) + draw_gain(generator), lead)
-    return track
+    track = np.full((num_frames, MEL_BINS), MEL_FLOOR, np.float32)
+    track[lead : lead + len(mel)] = np.maximum(mel, MEL_FLOOR)
+    return track if generator is None else put_in_room(track, draw_room(generator), generator)
 
 
 def stack_mels(mels: Sequence[np.ndarray]) -> Tensor:
@@ -229,14 +232,15 @@ def train_ear(
         ),
     }
     loop = Loop(run, config.loop, {"ear": ear}, optimizers)
-    stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers)
+    device = next(ear.parameters()).device
+    stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers, device=device)
     ear.train()
 
     def take_step(step: int) -> Mapping[str, float | Tensor]:
-        batch = next(stream)
+        batch = next(stream).to(device)
         for optimizer in optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.is_bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.is_bf16):
             log_probs, spelled = ear.spell(batch.mel)
         loss, spelling = ear_loss(log_probs, batch), spelling_loss(spelled, batch)
         (loss + config.spelling_weight * spelling).backward()
@@ -255,11 +259,11 @@ def train_ear(
 @torch.no_grad()
 def measure_ear(ear: Ear, batches: Iterator[EarBatch]) -> float:
     """Token error rate of the greedy path: edits over reference tokens, all utterances together."""
-    was_training = ear.training
+    was_training, device = ear.training, next(ear.parameters()).device
     ear.eval()
     errors = tokens = 0
     for batch in batches:
-        guesses = ear(batch.mel).argmax(-1)
+        guesses = ear(batch.mel.to(device)).argmax(-1).cpu()
         for path, length, ids in zip(guesses, batch.lengths, batch.ids.split(batch.id_lengths.tolist())):
             heard = [int(idx) for idx in torch.unique_consecutive(path[:length]) if idx != BLANK]
             errors += _count_edits(ids.tolist(), heard)
@@ -280,31 +284,40 @@ def _count_edits(true: Sequence[int], heard: Sequence[int]) -> int:
     return costs[-1]
 
 
-def align(log_probs: np.ndarray, ids: Sequence[int]) -> np.ndarray | None:
-    """Step at which the best path says each token for the last time; None where no path is that short.
+def align(
+    log_probs: np.ndarray, lengths: Sequence[int], transcripts: Sequence[Sequence[int]]
+) -> list[np.ndarray | None]:
+    """Step at which the best path says each token for the last time, rising; None where no path is that short.
 
-    Shapes: log_probs [T, rows]; result [len(ids)], rising.
+    Shapes: log_probs [B, T, rows], of which the first `lengths` [B] steps count; one array [tokens] a transcript.
     """
-    states = np.full(2 * len(ids) + 1, BLANK)
-    states[1::2] = ids
-    can_skip = np.zeros(len(states), bool)
-    can_skip[2:] = (states[2:] != BLANK) & (states[2:] != states[:-2])
-    score = np.full(len(states), -np.inf)
-    score[:2] = log_probs[0, states[:2]]
-    came = np.zeros((len(log_probs), len(states)), np.int8)
-    for step in range(1, len(log_probs)):
-        ways = np.full((3, len(states)), -np.inf)
+    counts = np.array([len(ids) for ids in transcripts])
+    states = np.full((len(counts), 2 * counts.max(initial=0) + 1), BLANK)
+    for row, ids in zip(states, transcripts):
+        row[1 : 2 * len(ids) : 2] = ids
+    can_skip = np.zeros(states.shape, bool)
+    can_skip[:, 2:] = (states[:, 2:] != BLANK) & (states[:, 2:] != states[:, :-2])
+    said = np.take_along_axis(log_probs, states[:, None], axis=2)
+    said[np.broadcast_to((np.arange(states.shape[1]) > 2 * counts[:, None])[:, None], said.shape)] = -np.inf
+    score = np.full(states.shape, -np.inf)
+    score[:, :2] = said[:, 0, :2]
+    came = np.zeros(said.shape, np.int8)
+    is_past = np.arange(log_probs.shape[1])[:, None] >= np.asarray(lengths)
+    for step in range(1, log_probs.shape[1]):
+        ways = np.full((3, *states.shape), -np.inf)
         ways[0] = score
-        ways[1, 1:] = score[:-1]
-        ways[2, 2:] = np.where(can_skip[2:], score[:-2], -np.inf)
-        came[step] = ways.argmax(0)
-        score = ways.max(0) + log_probs[step, states]
-    state = len(states) - 1 if len(states) == 1 or score[-1] >= score[-2] else len(states) - 2
-    if score[state] == -np.inf:
-        return None
-    last = np.full(len(states), -1)
-    for step in range(len(log_probs) - 1, -1, -1):
-        if last[state] < 0:
-            last[state] = step
-        state -= came[step, state]
-    return last[1::2]
+        ways[1, :, 1:] = score[:, :-1]
+        ways[2, :, 2:] = np.where(can_skip[:, 2:], score[:, :-2], -np.inf)
+        is_over = is_past[step][:, None]
+        came[:, step] = np.where(is_over, 0, ways.argmax(0))
+        score = np.where(is_over, score, ways.max(0) + said[:, step])
+    rows = np.arange(len(counts))
+    end = 2 * counts
+    end = np.where(score[rows, end] >= score[rows, np.maximum(end - 1, 0)], end, end - 1)
+    is_found = score[rows, end] > -np.inf
+    last = np.full(states.shape, -1)
+    for step in range(log_probs.shape[1] - 1, -1, -1):
+        is_new = (last[rows, end] < 0) & ~is_past[step]
+        last[rows[is_new], end[is_new]] = step
+        end = end - came[rows, step, end]
+    return [row[1 : 2 * count : 2] if found else None for row, count, found in zip(last, counts, is_found)]

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 
 from vivavoce.data.voices.shards import Shards
 from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.training.ear import Ear, EarTrainConfig, Utterances, measure_ear, train_ear
+from vivavoce.omni.training.parallel import find_device
 from vivavoce.omni.training.places import (
     check_renderings,
     digest_data,
@@ -41,6 +43,7 @@ def train(
     rate: float = 2e-3,
     seed: int = 0,
     threads: int = 0,
+    workers: int = 1,
     resume: bool = False,
 ) -> None:
     """Teach the ear to write down what it hears, before the trunk: `viva train omni --ear RUN` starts from it.
@@ -57,6 +60,7 @@ def train(
         rate: peak learning rate.
         seed: of weights, order and noise.
         threads: CPU threads; 0 leaves PyTorch's choice.
+        workers: processes that make batches.
         resume: go on with a run that was stopped.
     """
     set_up(threads)
@@ -78,6 +82,7 @@ def train(
     learned = [Shards(folder) for folder in mels if not folder.name.endswith("-test")]
     torch.manual_seed(seed)
     ear = Ear(shape) if start_from is None else start_ear(start_from, shape, tokens)
+    nn.Module.to(ear, find_device())
 
     def write_sample(step: int, folder: Path) -> None:
         test = Utterances(held_out, tokens, _TEST_BATCH, seed=seed).take_clean(_TEST_BATCH)
@@ -86,5 +91,5 @@ def train(
         logging.info("held out at %d: %s", step, measured)
 
     batches = Utterances(learned, tokens, utterances, seed=seed)
-    train_ear(ear, opened, config, batches, write_sample=write_sample if held_out else None)
+    train_ear(ear, opened, config, batches, num_workers=workers, write_sample=write_sample if held_out else None)
     opened.finish(steps=steps)

@@ -1,15 +1,13 @@
 """Renderings as the trunk reads them: mels of the users, codes of the preset voice. Made once, kept in shards.
 
-Spoiling a recording and taking its mel costs more than a training step has to spare, so each (text, voice) is kept in a
-few takes: clean, and spoiled by different seeds. Steady noise and gain are added later, on the mel (`rows`).
+Mels are of the clean recordings; room, line, gain and much of the voice are drawn on them anew each time (`noise`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,8 @@ import torch
 from vivavoce.content import Audio
 from vivavoce.data.example import Sound, Speech
 from vivavoce.data.sounds import render_sound
-from vivavoce.data.voices.augment import draw_spoiling, spoil
-from vivavoce.data.voices.roster import resolve_voice
-from vivavoce.data.voices.shards import Shards, has_part, write_part
+from vivavoce.data.voices.roster import load_roster
+from vivavoce.data.voices.shards import Item, Shards, has_part, write_part
 from vivavoce.data.voices.trim import speech_bounds
 from vivavoce.omni.codec.config import CODEC_MEL
 from vivavoce.omni.codec.network import Codec
@@ -34,52 +31,29 @@ from vivavoce.omni.vocabulary import Vocabulary
 _PART_ITEMS = 500
 _ALIGN_ITEMS = 50
 _ONSET_S = 0.005
-NUM_SPOILED = 2
-"""Spoiled takes beside the clean one. chosen: enough that a voice is rarely met in one channel only."""
+
+Made = Iterator[tuple[np.ndarray, dict[str, Any]]]
 
 
-def prepare_mels(renderings: Path, out: Path, *, num_spoiled: int = NUM_SPOILED) -> Iterator[tuple[int, int]]:
-    """Mels of all user renderings, each clean and spoiled; goes on where it stopped. Yields (parts done, parts in all).
-
-    Noise is left out of the spoiling: it would start and end with the speech, which noise does not.
-    """
-    source = Shards(renderings)
-    count = -(-len(source) // _PART_ITEMS)
-    for part in range(count):
-        if not has_part(out, part):
-            numbers = range(part * _PART_ITEMS, min(len(source), (part + 1) * _PART_ITEMS))
-            write_part(out, part, _mels_of(source, numbers, num_spoiled))
-        yield part + 1, count
+def prepare_mels(renderings: Path, out: Path) -> Iterator[tuple[int, int]]:
+    """Mels of all user renderings; goes on where it stopped. Yields (parts done, parts in all)."""
+    return _prepare(Shards(renderings), out, _mels_of)
 
 
-def _mels_of(source: Shards, numbers: Iterable[int], num_spoiled: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    for number in numbers:
-        item = source[number]
-        clean = Audio(item.array.astype(np.float32) / 32767, item.about["rate_hz"])
-        about = {"text": item.about["text"], "voice": item.about["voice"]}
-        for take in range(num_spoiled + 1):
-            audio = clean
-            if take:
-                seed = number * 16 + take
-                audio = spoil(clean, draw_spoiling(seed)._replace(noise_db=None), seed)
-            yield log_mel(audio.samples, multiple=1).astype(np.float16), {**about, "take": take}
+def _mels_of(items: Sequence[Item]) -> Made:
+    for item in items:
+        samples = item.array.astype(np.float32) / 32767
+        yield log_mel(samples, multiple=1).astype(np.float16), {name: item.about[name] for name in ("text", "voice")}
 
 
 def prepare_codes(renderings: Path, out: Path, codec: Codec) -> Iterator[tuple[int, int]]:
     """Codes of all renderings of the preset voice; goes on where it stopped. Yields (parts done, parts in all)."""
-    source = Shards(renderings)
-    count = -(-len(source) // _PART_ITEMS)
-    for part in range(count):
-        if not has_part(out, part):
-            numbers = range(part * _PART_ITEMS, min(len(source), (part + 1) * _PART_ITEMS))
-            write_part(out, part, _codes_of(source, numbers, codec))
-        yield part + 1, count
+    return _prepare(Shards(renderings), out, partial(_codes_of, codec))
 
 
 @torch.no_grad()
-def _codes_of(source: Shards, numbers: Iterable[int], codec: Codec) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    for number in numbers:
-        item = source[number]
+def _codes_of(codec: Codec, items: Sequence[Item]) -> Made:
+    for item in items:
         samples = item.array.astype(np.float32) / 32767
         # an answer is heard as soon as it begins: no quiet in front of the voice
         onset = speech_bounds(samples, item.about["rate_hz"], before_s=_ONSET_S).start
@@ -89,30 +63,33 @@ def _codes_of(source: Shards, numbers: Iterable[int], codec: Codec) -> Iterator[
         yield codes, about
 
 
-@torch.no_grad()
 def prepare_alignments(mels: Path, out: Path, ear: Ear, vocabulary: Vocabulary) -> Iterator[tuple[int, int]]:
     """When each token of every transcript was over; goes on where it stopped. Yields (parts done, parts in all)."""
     ear.eval()
-    source = Shards(mels)
+    return _prepare(Shards(mels), out, partial(_alignments_of, ear, vocabulary))
+
+
+@torch.no_grad()
+def _alignments_of(ear: Ear, vocabulary: Vocabulary, items: Sequence[Item]) -> Made:
+    device = next(ear.parameters()).device
+    for start in range(0, len(items), _ALIGN_ITEMS):
+        chosen = items[start : start + _ALIGN_ITEMS]
+        tracks = [place_on_clock(item.array.astype(np.float32)) for item in chosen]
+        ids = [vocabulary.encode(item.about["text"]) for item in chosen]
+        lengths = [len(track) // MEL_FRAMES_PER_STEP for track in tracks]
+        found = align(ear(stack_mels(tracks).to(device)).cpu().numpy(), lengths, ids)
+        for steps, item in zip(found, chosen):
+            ends = np.empty(0, int) if steps is None else (steps + 1) * MEL_FRAMES_PER_STEP - 1
+            yield ends.astype(np.int16), {name: item.about[name] for name in ("text", "voice")}
+
+
+def _prepare(source: Shards, out: Path, make: Callable[[Sequence[Item]], Made]) -> Iterator[tuple[int, int]]:
     count = -(-len(source) // _PART_ITEMS)
     for part in range(count):
         if not has_part(out, part):
             numbers = range(part * _PART_ITEMS, min(len(source), (part + 1) * _PART_ITEMS))
-            write_part(out, part, _alignments_of(source, numbers, ear, vocabulary))
+            write_part(out, part, make([source[number] for number in numbers]))
         yield part + 1, count
-
-
-def _alignments_of(
-    source: Shards, numbers: Iterable[int], ear: Ear, vocabulary: Vocabulary
-) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    for start in range(0, len(numbers := list(numbers)), _ALIGN_ITEMS):
-        items = [source[number] for number in numbers[start : start + _ALIGN_ITEMS]]
-        tracks = [place_on_clock(item.array.astype(np.float32)) for item in items]
-        for log_probs, track, item in zip(ear(stack_mels(tracks)).numpy(), tracks, items):
-            ids = vocabulary.encode(item.about["text"])
-            steps = align(log_probs[: len(track) // MEL_FRAMES_PER_STEP], ids)
-            ends = np.empty(0, int) if steps is None else (steps + 1) * MEL_FRAMES_PER_STEP - 1
-            yield ends.astype(np.int16), {name: item.about[name] for name in ("text", "voice", "take")}
 
 
 def digest_codes(codec: Codec) -> str:
@@ -137,12 +114,15 @@ class PreparedSounds:
     """Mels and codes on disk, by text and voice. Satisfies `rows.Sounds`."""
 
     def __init__(self, mels: Iterable[Path] = (), codes: Iterable[Path] = (), alignments: Iterable[Path] = ()) -> None:
-        self._mels, self._mel_place = _index(mels, ("text", "voice", "take"))
-        self._ends, self._end_place = _index(alignments, ("text", "voice", "take"))
+        self._mels, self._mel_place = _index(mels, ("text", "voice"))
+        self._ends, self._end_place = _index(alignments, ("text", "voice"))
         self._codes, self._code_place = _index(codes, ("text",))
+        self._voices: dict[tuple[str, str], list[str]] = {}
+        for text, voice in self._mel_place:
+            self._voices.setdefault((load_roster()[voice].split, text), []).append(voice)
 
     def user_mel(self, what: Heard) -> np.ndarray:
-        """Scaled log-mel [F, 80] float32. A spoiled speech takes one of the spoiled takes, by its seed.
+        """Scaled log-mel [F, 80] float32 of the clean sound.
 
         Raises: KeyError if the speech was not prepared.
         """
@@ -172,17 +152,14 @@ class PreparedSounds:
         starts = self._codes[shard].about(number).get("word_starts_s")
         return None if starts is None else np.asarray(starts, float)
 
-    def _find_key(self, speech: Speech) -> tuple[str, str, int]:
-        """Where fewer voices read each text than the curriculum asks for, the first of them serves for all."""
-        key = _key_of(speech)
-        if key not in self._mel_place and speech.voice.startswith("any-"):
-            return _key_of(replace(speech, voice=f"{speech.voice.rpartition('-')[0]}-0"))
-        return key
-
-
-def _key_of(speech: Speech) -> tuple[str, str, int]:
-    take = 0 if speech.seed is None else 1 + speech.seed % NUM_SPOILED
-    return speech.text, resolve_voice(speech.voice, speech.text).name, take
+    def _find_key(self, speech: Speech) -> tuple[str, str]:
+        """`any-<split>-<take>` is whichever voices of the split have read the text, in turn: the roster may have had other
+        shares, or fewer takes, when they were rendered."""
+        if not speech.voice.startswith("any-"):
+            return speech.text, speech.voice
+        _, split, take = speech.voice.split("-")
+        voices = self._voices.get((split, speech.text), [""])
+        return speech.text, voices[int(take) % len(voices)]
 
 
 @lru_cache(maxsize=4096)

@@ -14,8 +14,9 @@ import torch
 from vivavoce.data.example import Example
 from vivavoce.errors import DataError
 from vivavoce.omni.losses import LossWeights, compute_losses
-from vivavoce.omni.network import OmniForConversation, StepBatch, collate
-from vivavoce.omni.steps import CLOCK, STAY, Steps
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.step_batch import StepBatch, collate
+from vivavoce.omni.steps import STAY, Steps
 from vivavoce.omni.training.rows import RowMaker
 
 _BATCH_ROWS = 16
@@ -41,9 +42,10 @@ def _rows_of(rows: RowMaker, examples: Iterator[Example], generator: np.random.G
 def measure_held_out(model: OmniForConversation, batches: list[StepBatch]) -> dict[str, float]:
     """Mean losses (nats) and shares of right guesses, by stream. Streams that do not occur are left out."""
     was_training = model.training
+    device = next(model.parameters()).device
     model.eval()
     sums: dict[str, list[float]] = {}
-    for batch in batches:
+    for batch in (one.to(device) for one in batches):
         for name, value in compute_losses(model, batch, LossWeights())[1].items():
             sums.setdefault(f"test/{name}_nats", []).append(float(value))
         for name, hits in _hits(model, batch).items():
@@ -55,25 +57,23 @@ def measure_held_out(model: OmniForConversation, batches: list[StepBatch]) -> di
 def _hits(model: OmniForConversation, batch: StepBatch) -> dict[str, list[float]]:
     """1 or 0 for each thing to be guessed: words and image codes on token steps, words said and heard, turns, codes."""
     embedded = model.embed(batch)
-    hidden = model.hear_trunk(embedded.vectors, batch.lengths)
-    is_target = batch.target_weights > 0
-    guesses, targets = model.lm_head(hidden[is_target]).argmax(-1), batch.targets[is_target]
-    is_image = targets >= model.config.num_text_ids
-    right = (guesses == targets).float()
-    clock, chosen = hidden[batch.kinds == CLOCK], batch.is_clock
+    hidden = model.hear_trunk(embedded.vectors, batch.rows)
+    guesses = model.lm_head(hidden[batch.target_places]).argmax(-1)
+    is_image = batch.targets >= model.config.num_text_ids
+    right = (guesses == batch.targets).float()
+    clock = hidden[batch.clock_places]
     logits = model.clock_logits(clock, embedded.sound)
-    text, heard, turn = batch.text[chosen], batch.heard[chosen], batch.turn[chosen]
-    is_voiced = batch.code_weights[chosen] > 0
-    codes = batch.codes[chosen][is_voiced]
+    text, heard, turn, voiced = batch.text, batch.heard, batch.turn, batch.voiced_places
     hits = {
-        "word": right[~is_image & (batch.target_weights[is_target] > 0.5)],
+        "word": right[~is_image & (batch.target_weights > 0.5)],
         "image_code": right[is_image],
         "said": (logits.text.argmax(-1) == text)[text > 0].float(),
         "heard": (logits.heard.argmax(-1) == heard)[heard > 0].float(),
         "turn_event": (logits.turn.argmax(-1) == turn)[turn != STAY].float(),
         "turn_stay": (logits.turn.argmax(-1) == turn)[turn == STAY].float(),
     }
-    if len(codes):
-        guessed = model.code_logits(clock[is_voiced], text[is_voiced], codes).argmax(-1)
+    if len(voiced):
+        codes = batch.codes[voiced]
+        guessed = model.code_logits(clock[voiced], text[voiced], codes).argmax(-1)
         hits["code"] = (guessed == codes).float().flatten()
     return {name: values.tolist() for name, values in hits.items()}

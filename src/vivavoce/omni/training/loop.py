@@ -110,12 +110,13 @@ class Loop:
 
         Raises: CheckpointError if a metric is not finite; the last state that was saved is sound.
         """
-        config, sums, started, first = self.config, dict[str, float](), time.monotonic(), self.step
+        config, sums, started, first = self.config, dict[str, float | Tensor](), time.monotonic(), self.step
         while self.step < config.steps:
             self._set_rates(self.step)
             torch.manual_seed(_mix(config.seed, self.step, "global"))
             for name, value in take_step(self.step).items():
-                sums[name] = sums.get(name, 0.0) + float(value)
+                # read when logged: reading a GPU's number waits for the GPU
+                sums[name] = sums.get(name, 0.0) + (value.detach() if isinstance(value, Tensor) else value)
             self.step += 1
             is_last = self.step == config.steps
             if self.step % config.log_every_steps == 0 or is_last:
@@ -141,9 +142,9 @@ class Loop:
             for group, peak in zip(optimizer.param_groups, self._peaks[name]):
                 group["lr"] = peak * share
 
-    def _log(self, sums: Mapping[str, float], elapsed_s: float, taken: int) -> None:
+    def _log(self, sums: Mapping[str, float | Tensor], elapsed_s: float, taken: int) -> None:
         count = (self.step - 1) % self.config.log_every_steps + 1
-        means = {name: value / count for name, value in sums.items()}
+        means = {name: float(value) / count for name, value in sums.items()}
         if broken := [name for name, value in means.items() if not math.isfinite(value)]:
             raise CheckpointError(f"step {self.step}: {', '.join(broken)} not finite; resume from the state before")
         if not self.is_main:

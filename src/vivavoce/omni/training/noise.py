@@ -1,6 +1,6 @@
-"""How a recording differs each time it is heard: the room's steady noise, the gain and the voice, drawn on the log-mel.
+"""How a recording differs each time it is heard: the room, the line, the gain and the voice, drawn on the log-mel.
 
-Twenty voices are few, so much of a voice is drawn too: the length of the vocal tract (all bands move up or down by one
+Nothing is spoiled beforehand, so no recording is ever heard twice alike. Forty voices are few, so much of a voice is drawn too: the length of the vocal tract (all bands move up or down by one
 factor; Jaitly and Hinton 2013), a smooth curve that stands for another mouth and microphone, the pace, and bands that are
 missing (Park et al. 2019).
 """
@@ -10,9 +10,56 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy.signal
 
 from vivavoce.omni.configuration import MEL_BINS
-from vivavoce.omni.layout import MEL_FLOOR
+from vivavoce.omni.layout import LOG_POWER, MEL_FLOOR, MEL_HZ, make_quiet, mix_mel
+from vivavoce.omni.mel import USER_MEL, mel_edges_hz
+
+_CENTRES_HZ = mel_edges_hz(USER_MEL.rate_hz, MEL_BINS)[1:-1]
+_TELEPHONE_BANDS = (_CENTRES_HZ >= 300) & (_CENTRES_HZ <= 3400)
+
+
+class Room(NamedTuple):
+    """Where all of one conversation is heard. None is 'not at all'.
+
+    floor [80]: mean level of its steady noise. reverberation_s: time in which its echoes fall by 60 dB; echoes_db: how far all
+    of them together lie below the direct sound.
+    """
+
+    floor: np.ndarray | None = None
+    reverberation_s: float | None = None
+    echoes_db: float = 6.0
+    is_telephone: bool = False
+
+
+def draw_room(generator: np.random.Generator) -> Room:
+    """A room. chosen: echoes as `data.voices.augment` has them, for a third; one in twelve is at the end of a telephone."""
+    has_echoes, is_telephone = generator.random() < 1 / 3, generator.random() < 1 / 12
+    seconds, echoes_db = float(generator.uniform(0.08, 0.6)), float(generator.uniform(0, 12))
+    return Room(draw_floor(generator), seconds if has_echoes else None, echoes_db, bool(is_telephone))
+
+
+def put_in_room(mel: np.ndarray, room: Room, generator: np.random.Generator) -> np.ndarray:
+    """Scaled log-mel [F, 80] of the same sounds in a room; `generator` draws how its noise fluctuates."""
+    heard = mel if room.reverberation_s is None else _echo(mel, room.reverberation_s, room.echoes_db)
+    if room.floor is not None:
+        noise = make_quiet(len(mel), room.floor, generator)
+        mix_mel(noise, heard, 0)
+        heard = noise
+    if room.is_telephone:
+        heard = np.where(_TELEPHONE_BANDS, heard, np.float32(MEL_FLOOR))
+    return heard
+
+
+def _echo(mel: np.ndarray, seconds: float, echoes_db: float) -> np.ndarray:
+    """Echoes that die away, added as powers: each frame rings on in those after it."""
+    falling = 10 ** (-6 / (seconds * MEL_HZ))
+    first = (1 - falling) * 10 ** (-echoes_db / 10)
+    # digital silence has no echo
+    power = np.where(mel > np.float32(MEL_FLOOR) + 1e-3, np.exp(LOG_POWER * mel.astype(np.float64)), 0.0)
+    both = power + scipy.signal.lfilter([0.0, first], [1.0, -falling], power, axis=0)
+    return (np.log(np.maximum(both, np.exp(LOG_POWER * MEL_FLOOR))) / LOG_POWER).astype(np.float32)
 
 
 def draw_floor(generator: np.random.Generator) -> np.ndarray | None:
@@ -48,7 +95,7 @@ def draw_voice_change(generator: np.random.Generator) -> VoiceChange:
     20%, at most two gaps of 14 bands."""
     strength = 0.1 if generator.random() < 0.2 else 1.0
     warp = float(np.exp(strength * generator.uniform(-0.15, 0.15)))
-    knots = strength * (generator.normal(0, 0.1, 6) + np.linspace(0, 1, 6) * generator.uniform(-0.4, 0.4))
+    knots = strength * (generator.normal(0, 0.15, 6) + np.linspace(0, 1, 6) * generator.uniform(-0.5, 0.5))
     pace = float(np.exp(strength * generator.uniform(-0.2, 0.2)))
     num_gaps = 0 if strength < 1.0 else int(generator.integers(3))
     widths = generator.integers(2, _MAX_MISSING + 1, size=num_gaps).tolist()

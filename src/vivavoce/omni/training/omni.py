@@ -19,7 +19,8 @@ from torch.optim import AdamW, Muon, Optimizer
 from vivavoce.errors import ConfigError
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.losses import LossModule, LossWeights
-from vivavoce.omni.network import OmniForConversation, StepBatch
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.step_batch import StepBatch
 from vivavoce.omni.training.batches import BatchConfig, StepBatches, load_batches
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample
 from vivavoce.omni.training.parallel import shard
@@ -120,8 +121,8 @@ def train_omni(
         shard(model, losses)
     optimizers = make_optimizers(model, config)
     loop = Loop(run, config.loop, {"omni": model}, optimizers, is_main=batches.rank == 0)
-    stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers)
     device = next(model.parameters()).device
+    stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers, device=device)
     model.train()
 
     def take_step(step: int) -> Mapping[str, float | Tensor]:
@@ -141,14 +142,14 @@ def _take_step(
         optimizer.zero_grad(set_to_none=True)
     totals: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
-    positions = sum(batch.kinds.numel() for batch in micro_batches)
+    positions = sum(batch.num_positions for batch in micro_batches)
     for batch in micro_batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=config.is_bf16):
             loss, report = losses(batch.to(device))
         # rows count by their length, so that a micro-batch of short rows does not outweigh one of long rows
-        (loss * (batch.kinds.numel() / positions)).backward()
+        (loss * (batch.num_positions / positions)).backward()
         for name, value in report.items():
-            totals[name] = totals.get(name, torch.zeros(())) + value.cpu()
+            totals[name] = totals[name] + value if name in totals else value
             counts[name] = counts.get(name, 0) + 1
     norm = nn.utils.clip_grad_norm_(losses.parameters(), 1.0)
     if isinstance(norm, DTensor):

@@ -25,13 +25,17 @@ class Place(NamedTuple):
     device: torch.device
 
 
+def find_device(local_rank: int = 0) -> torch.device:
+    """The GPU of this process if there is one, else the CPU."""
+    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
 @contextmanager
 def join_processes() -> Iterator[Place]:
     """The process group of `torchrun`, if it started us (NCCL on GPUs, gloo on CPUs); else one process."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    has_gpu = torch.cuda.is_available()
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if has_gpu else torch.device("cpu")
+    device = find_device(int(os.environ.get("LOCAL_RANK", "0")))
+    has_gpu = device.type == "cuda"
     if has_gpu:
         torch.cuda.set_device(device)
     if world == 1:

@@ -56,7 +56,7 @@ def prepare_user_mels(data: Path) -> list[Path]:
     check_renderings(data)
     mels = []
     for folder in sorted(path for path in data.glob("user*") if list(path.glob("part-*.jsonl"))):
-        mels.append(data / "mels" / folder.name)
+        mels.append(data / "clean-mels" / folder.name)
         for done, total in prepare_mels(folder, mels[-1]):
             logging.debug("mels of %s: part %d of %d", folder.name, done, total)
     return mels

@@ -22,13 +22,14 @@ from vivavoce.data.example import (
     is_unrendered,
 )
 from vivavoce.errors import DataError
-from vivavoce.omni.configuration import CLOCK_HZ, MEL_FRAMES_PER_STEP
+from vivavoce.omni.configuration import CLOCK_HZ, MEL_BINS, MEL_FRAMES_PER_STEP
 from vivavoce.omni.layout import (
+    MEL_FLOOR,
+    MEL_HZ,
     ImageEncoder,
     LiveTrack,
     RowWriter,
     has_sound,
-    make_quiet,
     mix_mel,
     place_transcript,
     place_words,
@@ -40,12 +41,12 @@ from vivavoce.omni.training.noise import (
     VoiceChange,
     change_length,
     change_voice,
-    draw_floor,
     draw_gain,
+    draw_room,
     draw_voice_change,
+    put_in_room,
 )
 
-MEL_HZ = 100.0
 TRIM_MARGIN_S = 0.05
 """Quiet that trimming leaves after a speech (`data.voices.trim`): the user's true end lies that much before."""
 BARE_READING_SHARE = 0.5
@@ -88,7 +89,7 @@ class Sounds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RowMaker:
-    """Makes the row of an example. `generator` draws noise and gain, so that a sound is never heard twice alike.
+    """Makes the row of an example. `generator` draws voice, gain and room, so that a sound is never heard twice alike.
 
     late_share: of the model's turns that come late, for training (`LATE_SHARE`).
     """
@@ -205,7 +206,8 @@ class RowMaker:
         delay = self.writer.config.transcript_delay_steps
         num_steps = int(np.ceil(end_s * CLOCK_HZ)) + delay + 2
         is_heard = any(isinstance(item.event, UserSpan) for item in schedule)
-        sound = make_quiet(num_steps * MEL_FRAMES_PER_STEP, draw_floor(generator), generator) if is_heard else None
+        shape = (num_steps * MEL_FRAMES_PER_STEP, MEL_BINS)
+        sound = np.full(shape, MEL_FLOOR, np.float32) if is_heard else None
         track = LiveTrack(sound, num_steps, self.writer.config.num_books)
         gain = draw_gain(generator)
         for item in schedule:
@@ -217,6 +219,8 @@ class RowMaker:
                 self._place_own(track, item, lead_s)
             else:
                 self._place_user(track, item.event, heard, start_s, gain)
+        if track.mel is not None:
+            track.mel = put_in_room(track.mel, draw_room(generator), generator)
         return track
 
     def _place_own(self, track: LiveTrack, item: Scheduled, lead_s: float) -> None:
@@ -231,6 +235,10 @@ class RowMaker:
         steps = place_words(self.writer.vocabulary.count_by_word(speech.text), starts, len(codes))
         track.speak(start, ids, codes, steps, stop=stop)
         track.excused.update(range(start - (item.event.onset_frames - 1), start))
+        if item.event.is_mistake:
+            end = start + len(codes) if stop is None else min(stop, start + len(codes))
+            track.excused.add(start)
+            track.mistaken.update(range(start, end))
 
     def _place_user(self, track: LiveTrack, span: UserSpan, heard: ChangedSounds, start_s: float, gain: float) -> None:
         mel = heard.user_mel(span.what)

@@ -75,6 +75,9 @@ def train(
     mix: str = "all",
     seed: int = 0,
     threads: int = 0,
+    workers: int = 1,
+    micro_positions: int = 8192,
+    save_every: int = 100,
     resume: bool = False,
 ) -> None:
     """Train the trunk on the small world; under torchrun, on several devices.
@@ -101,6 +104,9 @@ def train(
         mix: `all`, or groups of the curriculum with weights: `live=2,writing=1`.
         seed: of weights, examples and noise; a cycle with the seed of the last one sees its examples again.
         threads: CPU threads; 0 leaves PyTorch's choice.
+        workers: processes that make batches.
+        micro_positions: positions passed at once, as many as memory holds; a GPU is idle below some tens of thousands.
+        save_every: steps from one saved state to the next; held-out rows are looked at every other time.
         resume: go on with a run that was stopped.
     """
     set_up(threads)
@@ -117,11 +123,11 @@ def train(
             steps=steps,
             warmup_steps=100 if start_from is None else 30,
             decay_share=decay_share,
-            save_every_steps=100,
-            sample_every_steps=200,
+            save_every_steps=save_every,
+            sample_every_steps=2 * save_every,
             seed=seed,
         ),
-        batch=BatchConfig(rows=rows),
+        batch=BatchConfig(rows=rows, micro_positions=micro_positions),
         losses=LossWeights(image_levels=_find_levels(images), audio_levels=_find_audio_levels(codec)),
         optimizer=optimizer,
         rate=rate,
@@ -130,7 +136,7 @@ def train(
     )
     with join_processes() as place:
         opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)
-        _train(opened, config, data, codec, images, ear, eye, place)
+        _train(opened, config, data, codec, images, ear, eye, place, workers)
 
 
 def _train(
@@ -142,6 +148,7 @@ def _train(
     ear: Path | None,
     eye: Path | None,
     place: Place,
+    num_workers: int,
 ) -> None:
     shape = PRESETS[config.preset]()
     speech, pictures = _find_codec(codec), _find_pictures(images)
@@ -180,7 +187,7 @@ def _train(
             "held out at %d: %s", step, " ".join(f"{k.removeprefix('test/')} {v}" for k, v in measured.items())
         )
 
-    train_omni(model, run, config, batches, write_sample=write_sample if held_out else None)
+    train_omni(model, run, config, batches, num_workers=num_workers, write_sample=write_sample if held_out else None)
     if place.rank == 0 and place.world == 1:
         save_checkpoint(run.path / "checkpoint", model, vocabulary, codec=speech, images=pictures)
         run.finish(steps=config.loop.steps)
