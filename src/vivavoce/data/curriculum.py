@@ -74,14 +74,14 @@ Mix = Mapping[str, float]
 and `knowing` (rounds of questions in text), `live`."""
 
 DEFAULT_MIX: dict[str, float] = {
-    "reading": 0.13,
-    "writing": 0.13,
+    "reading": 0.17,
+    "writing": 0.15,
     "looking": 0.09,
     "knowing": 0.1,
-    "live": 0.13,
+    "live": 0.15,
     "text -> text": 0.03,
     "text -> audio": 0.05,
-    "text -> image": 0.1,
+    "text -> image": 0.15,
     "text -> text+audio": 0.01,
     "text -> audio+image": 0.01,
     "audio -> text": 0.03,

@@ -18,7 +18,7 @@ import soundfile
 from vivavoce.content import Audio
 from vivavoce.errors import AssetError
 
-_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "festival": "festival festvox-kdlpc16k"}
+_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "festival": "festival festvox-kdlpc16k festvox-kallpc16k"}
 # chosen: a sentence takes well under a second; a hung program is not waited for
 _TIMEOUT_S = 60
 _ESPEAK_WORDS_A_MINUTE = 175
@@ -55,7 +55,7 @@ def speak_festival(text: str, voice: str, pace: float) -> Audio:
             # a long sentence needs more (seen: nine words, exit code 255)
             _call(["festival", "-b", str(script)])
         if not out.exists():
-            raise AssetError(f"festival has no voice {voice}; apt install festvox-kdlpc16k, or leave it out")
+            raise AssetError(f"festival has no voice {voice}; apt install {_PACKAGES['festival']}, or leave it out")
         return _read(out.read_bytes())
 
 
