@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,13 +71,11 @@ class StepBatch:
         return self._change(Tensor.pin_memory)
 
     def _change(self, change: Callable[[Tensor], Tensor]) -> StepBatch:
-        changed = {item.name: getattr(self, item.name) for item in fields(self)}
-        return StepBatch(
-            **{
-                name: value.change(change) if isinstance(value, PackedRows) else change(value)
-                for name, value in changed.items()
-            }
-        )
+        changed: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            changed[item.name] = value.change(change) if isinstance(value, PackedRows) else change(value)
+        return StepBatch(**changed)
 
 
 _CLOCK_STREAMS = (
