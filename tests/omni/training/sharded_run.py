@@ -1,4 +1,4 @@
-"""Trains the tiny trunk for a few steps, alone or under torchrun: `python -m tests.omni.training.sharded_run RUN`."""
+"""Trains the tiny trunk for a few steps, alone or under torchrun: `python -m tests.omni.training.sharded_run RUN OPTIMIZER`."""
 
 import sys
 from pathlib import Path
@@ -63,4 +63,4 @@ class CutBatches(RandomBatches):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with join_processes() as place:
-        train(Path(sys.argv[1]), make_config(4, "adamw"), rank=place.rank, world=place.world)
+        train(Path(sys.argv[1]), make_config(4, sys.argv[2]), rank=place.rank, world=place.world)

@@ -43,18 +43,23 @@ def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path: Path, optimi
 
 
 @pytest.mark.slow
-def test_two_processes_sharded_by_fsdp2_train_as_one(tmp_path: Path) -> None:
-    train(tmp_path / "one", make_config(4, "adamw"))
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_two_processes_train_as_one(optimizer: str, tmp_path: Path) -> None:
+    train(tmp_path / "one", make_config(4, optimizer))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command += ["tests.omni.training.sharded_run", str(tmp_path / "two")]
+    command += ["tests.omni.training.sharded_run", str(tmp_path / "two"), optimizer]
     root = Path(__file__).parents[3]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
     assert one.keys() == two.keys()
+    torch.manual_seed(0)
+    start = OmniForConversation(make_tiny()).state_dict()
     for name in one:
-        torch.testing.assert_close(one[name], two[name], atol=2e-5, rtol=1e-4, msg=name)
+        # Muon's iteration runs in bfloat16, so that rounding of a gradient shows; half of the rows alone would be far off
+        moved = (one[name] - start[name.removeprefix("omni.")]).norm()
+        assert (one[name] - two[name]).norm() <= {"muon": 0.05, "adamw": 1e-3}[optimizer] * moved, name
 
 
 def test_an_unknown_preset_or_optimizer_is_named() -> None:

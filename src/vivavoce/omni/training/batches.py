@@ -64,9 +64,10 @@ class StepBatches(Dataset[list[StepBatch]]):
         """
         seed = step_generator(self.seed, step, "examples").initial_seed()
         generator = np.random.default_rng(seed)
-        made = list(itertools.islice(self._rows_of(self.draw(seed), generator), self.config.rows))
-        mine = sorted(made[self.rank :: self.world], key=len)
-        return [collate(rows) for rows in _cut(mine, self.config.micro_positions)]
+        # each process makes its own share of the step's examples, and no other's
+        mine = itertools.islice(self.draw(seed), self.rank, None, self.world)
+        made = itertools.islice(self._rows_of(mine, generator), self.config.rows // self.world)
+        return [collate(rows) for rows in _cut(sorted(made, key=len), self.config.micro_positions)]
 
     def count_left_out(self, num_examples: int = 200) -> Counter[str]:
         """How many of the first examples can't be laid out, by task: what is not rendered skews the mix silently."""

@@ -1,7 +1,7 @@
 """Training the trunk, on one device or many.
 
 One configuration, whole learning-rate cycles that may start from weights, bf16 where it is quicker, bit-exact resume on
-CPU. Under `torchrun` every decoder layer is a unit of FSDP2.
+CPU. Under `torchrun`, AdamW's runs are sharded and Muon's are copied (`parallel`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.step_batch import StepBatch
 from vivavoce.omni.training.batches import BatchConfig, StepBatches, load_batches
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample
-from vivavoce.omni.training.parallel import shard
+from vivavoce.omni.training.parallel import average_gradients, shard
 from vivavoce.run import Run
 
 logger = logging.getLogger(__name__)
@@ -110,14 +110,10 @@ def train_omni(
     num_workers: int = 1,
     write_sample: WriteSample | None = None,
 ) -> None:
-    """Train `model` in place until `config.loop.steps`; resumes from the run's newest state.
-
-    Raises: ConfigError if several processes are to share a Muon run: its update needs whole matrices.
-    """
+    """Train `model` in place until `config.loop.steps`; resumes from the run's newest state."""
     losses = LossModule(model, config.losses)
-    if batches.world > 1:
-        if config.optimizer == "muon":
-            raise ConfigError("optimizer muon needs whole matrices; pass --optimizer adamw with several processes")
+    is_copied = batches.world > 1 and config.optimizer == "muon"
+    if batches.world > 1 and not is_copied:
         shard(model, losses)
     optimizers = make_optimizers(model, config)
     loop = Loop(run, config.loop, {"omni": model}, optimizers, is_main=batches.rank == 0)
@@ -126,7 +122,7 @@ def train_omni(
     model.train()
 
     def take_step(step: int) -> Mapping[str, float | Tensor]:
-        return _take_step(losses, optimizers, next(stream), config, device)
+        return _take_step(losses, optimizers, next(stream), config, device, is_copied=is_copied)
 
     loop.train(take_step, write_sample)
 
@@ -137,6 +133,8 @@ def _take_step(
     micro_batches: list[StepBatch],
     config: OmniTrainConfig,
     device: torch.device,
+    *,
+    is_copied: bool = False,
 ) -> dict[str, float | Tensor]:
     for optimizer in optimizers.values():
         optimizer.zero_grad(set_to_none=True)
@@ -151,6 +149,8 @@ def _take_step(
         for name, value in report.items():
             totals[name] = totals[name] + value if name in totals else value
             counts[name] = counts.get(name, 0) + 1
+    if is_copied:
+        average_gradients(losses.parameters())
     norm = nn.utils.clip_grad_norm_(losses.parameters(), 1.0)
     if isinstance(norm, DTensor):
         norm = norm.full_tensor()

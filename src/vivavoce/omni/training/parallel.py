@@ -1,12 +1,14 @@
-"""Many devices: one process each, started by `torchrun`; FSDP2 shards weights, gradients and moments.
+"""Many devices, or many cores: one process each, started by `torchrun`.
 
-Every decoder layer is a unit; everything else (tables shared by embedding and heads, ear, eyes) is the outermost unit.
+With AdamW, FSDP2 shards weights, gradients and moments: every decoder layer is a unit; everything else (tables shared by
+embedding and heads, ear, eyes) is the outermost unit. Muon's update needs whole matrices, so with it every process keeps all,
+and gradients are averaged.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -53,3 +55,14 @@ def shard(model: OmniForConversation, root: nn.Module) -> None:
     for layer in model.model.layers:
         fully_shard(layer)
     fully_shard(root)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Every process gets the mean of all processes' gradients; one that a process has no gradient for counts as zero."""
+    learned = [parameter for parameter in parameters if parameter.requires_grad]
+    gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in learned]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for parameter, mean in zip(learned, flat.split([gradient.numel() for gradient in gradients])):
+        parameter.grad = mean.view_as(parameter)

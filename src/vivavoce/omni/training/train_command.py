@@ -80,7 +80,7 @@ def train(
     save_every: int = 100,
     resume: bool = False,
 ) -> None:
-    """Train the trunk on the small world; under torchrun, on several devices.
+    """Train the trunk on the small world; under torchrun, in several processes.
 
     `data` holds renderings (`viva data render data/user`, `... data/own --texts own`, and both with `--split test` in
     data/user-test, data/own-test). Mels and codes are made from them once.
@@ -98,7 +98,7 @@ def train(
         steps: optimiser steps of the cycle.
         rows: rows of one step.
         decay_share: last part of the steps, over which the learning rate falls.
-        optimizer: muon for one process, adamw for any number.
+        optimizer: under torchrun, muon keeps the whole network in each process, adamw shards it.
         rate: peak learning rate of matrices; tables learn a third faster.
         sense_rate: peak learning rate of stem and eye; 0 leaves them as they were taught, and is a quarter quicker.
         mix: `all`, or groups of the curriculum with weights: `live=2,writing=1`.
