@@ -10,11 +10,34 @@ import numpy as np
 
 from vivavoce.data.example import Split
 from vivavoce.data.items import choose
+from vivavoce.data.reading import read_list
 
 RETYPED_SHARE = 0.45
 """Of questions typed in training, how many are reworded. chosen."""
 BARE_SHARE = 0.4
 """Of questions typed, how many lose their last mark."""
+MUDDLED_SHARE = 0.3
+"""Of questions typed in training, how many have words lost or taken for others. A network that has read the same few wordings
+thousands of times takes any other for a question of another kind (experiments/LOG.md)."""
+_LOOSE = (
+    "what",
+    "which",
+    "is",
+    "does",
+    "can",
+    "see",
+    "this",
+    "that",
+    "it",
+    "in",
+    "the",
+    "thing",
+    "tell",
+    "me",
+    "picture",
+    "film",
+)
+"""Words that may go: what is asked about, and of what, stays."""
 _AROUND = (
     "please, {x}", "{x} please", "hey, {x}", "ok, {x}", "viva, {x}", "so {x}", "now, {x}", "hi, {x}", "i want to know: {x}",
     "a question: {x}", "next: {x}", "and {x}", "{x} thank you", "tell me, {x}", "say, {x}", "well, {x}", "once more: {x}",
@@ -38,4 +61,22 @@ def type_question(ask: str, split: Split, generator: np.random.Generator) -> str
         else:
             pattern = choose(generator, _AROUND)
             ask = pattern.format(x=ask.rstrip(".?") if pattern.startswith("{x}") else ask)
+    if split == "train" and generator.random() < MUDDLED_SHARE:
+        ask = _muddle(ask, generator)
     return ask.rstrip(".?") if generator.random() < BARE_SHARE else ask
+
+
+def _muddle(ask: str, generator: np.random.Generator) -> str:
+    """Each loose word is lost or becomes some verb one time in five; two words at least stay."""
+    words = ask.split()
+    fates = generator.random(len(words))
+    kept = [
+        choose(generator, read_list("verbs_alone")).split("/")[0] if fate < 0.1 and _is_loose(word) else word
+        for word, fate in zip(words, fates)
+        if fate < 0.1 or fate >= 0.2 or not _is_loose(word)
+    ]
+    return " ".join(kept if len(kept) > 1 else words)
+
+
+def _is_loose(word: str) -> bool:
+    return word.strip(".,?") in _LOOSE
