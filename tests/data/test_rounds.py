@@ -62,6 +62,7 @@ def test_what_is_known_is_asked_and_answered_from_the_pools_of_the_split(
 ) -> None:
     # in the words of the pools
     monkeypatch.setattr("vivavoce.data.retyping.RETYPED_SHARE", 0.0)
+    monkeypatch.setattr("vivavoce.data.retyping.MUDDLED_SHARE", 0.0)
     pools = {
         (item.ask.rstrip(".?"), item.say)
         for task in ("fact", "talk", "decline", "allow")
