@@ -1,8 +1,8 @@
 """How a recording differs each time it is heard: the room, the line, the gain and the voice, drawn on the log-mel.
 
-Nothing is spoiled beforehand, so no recording is ever heard twice alike. Forty voices are few, so much of a voice is drawn too: the length of the vocal tract (all bands move up or down by one
-factor; Jaitly and Hinton 2013), a smooth curve that stands for another mouth and microphone, the pace, and bands that are
-missing (Park et al. 2019).
+Nothing is spoiled beforehand, so no recording is ever heard twice alike. The voices are few, so much of a voice is drawn too:
+the length of the vocal tract (all bands move up or down by one factor; Jaitly and Hinton 2013), a smooth curve that stands for
+another mouth and microphone, the pace, and bands that are missing (Park et al. 2019).
 """
 
 from __future__ import annotations
