@@ -80,6 +80,17 @@ def test_what_is_to_be_drawn_in_a_test_is_never_drawn_in_training():
     assert not targets["train"] & targets["test"]
 
 
+def test_typed_requests_to_draw_are_new_in_training_and_from_the_pool_in_tests():
+    for split in SPLITS:
+        made = list(islice(iterate_examples(split, 4, {"text -> image": 1.0}), 150))
+        scenes = [example.answer.scene for example in made]
+        pool = {item.target for item in list_items("draw", split)}
+        groups = [group for scene in scenes for group in scene.groups]
+        assert all(is_held_out(group.name, group.colour) == (split == "test") for group in groups)
+        assert (set(scenes) <= pool) == (split == "test")
+        assert len({scene for scene in scenes if len(scene.groups) > 1}) > (40 if split == "train" else 5)
+
+
 def test_style_seeds_of_training_testing_and_judging_do_not_overlap():
     ranges = sorted(SEED_RANGES.values())
     assert all(low_end <= next_start for (_, low_end), (next_start, _) in pairwise(ranges))

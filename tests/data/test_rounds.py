@@ -60,13 +60,14 @@ def test_things_have_the_colours_of_their_split(split) -> None:
 def test_what_is_known_is_asked_and_answered_from_the_pools_of_the_split(
     split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # in the words of the pools
+    # in the words of the pools, with nothing around or left out
     monkeypatch.setattr("vivavoce.data.retyping.RETYPED_SHARE", 0.0)
     monkeypatch.setattr("vivavoce.data.retyping.MUDDLED_SHARE", 0.0)
     pools = {
-        (item.ask.rstrip(".?"), item.say)
+        (ask.rstrip(".?"), item.say)
         for task in ("fact", "talk", "decline", "allow")
         for item in list_items(task, split)
+        for ask in (item.ask, *(item.typed if split == "train" else ()))
     }
     examples = islice(iterate_examples(split, 5, {"knowing": 1.0}), 100)
     for example in examples:

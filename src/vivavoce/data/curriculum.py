@@ -15,6 +15,7 @@ import numpy as np
 from vivavoce.content import Conversation, Message, Part, Text, system
 from vivavoce.data.answers import Answer
 from vivavoce.data.drawing import OWN_STYLE, draw_film, draw_scene
+from vivavoce.data.drawing_tasks import draw_typed
 from vivavoce.data.example import PRESET_VOICE, Example, Modalities, Speech, Split, any_voice, unrendered
 from vivavoce.data.items import Item, choose
 from vivavoce.data.live import TAKES, make_live
@@ -171,6 +172,8 @@ def _make_of_group(group: str, split: Split, generator: np.random.Generator, exa
             choose(generator, list_items("write_down", split)), "audio", "text", split, generator, example_id
         )
     inputs, outputs = group.split(" -> ")
+    if group == "text -> image" and split == "train":
+        return build_example(draw_typed(split, generator), inputs, outputs, split, generator, example_id)
     tasks = list_cell_tasks(inputs, outputs)
     shares = np.array(list(tasks.values()))
     task = list(tasks)[int(generator.choice(len(shares), p=shares / shares.sum()))]
@@ -233,7 +236,7 @@ def _ask(
         return [unrendered(speeches[-1])]
     if item.task == "read_aloud":
         return [Text(item.ask)]
-    return [Text(type_question(item.ask, split, generator))]
+    return [Text(type_question(item, split, generator))]
 
 
 def _reply(

@@ -11,15 +11,49 @@ from vivavoce.data.answers import Answer
 from vivavoce.data.example import Split
 from vivavoce.data.items import Item, ask_about, choose, group_forms, name_group, reply_to
 from vivavoce.data.scene import Group, Scene
-from vivavoce.data.scenes import COLOUR_NAMES, Film, is_held_out, sample_film, sample_scene
+from vivavoce.data.scenes import COLOUR_NAMES, Film, SceneKind, is_held_out, sample_film, sample_scene
 from vivavoce.data.seeing_tasks import describe_scene
 from vivavoce.spoken import say_number
 
-_DRAW_KINDS = ("single", "single", "single", "single", "many", "many", "placed", "placed", "pair", "digits", "word")
+_DRAW_KINDS: tuple[SceneKind, ...] = (
+    "single",
+    "single",
+    "single",
+    "single",
+    "many",
+    "many",
+    "placed",
+    "placed",
+    "pair",
+    "digits",
+    "word",
+)
+
+_TYPED_KINDS = (
+    "single",
+    "single",
+    "placed",
+    "many",
+    "many",
+    "pair",
+    "pair",
+    "pair",
+    "groups",
+    "groups",
+    "digits",
+    "word",
+)
+"""What training asks for in writing: mostly several things at once, which cannot be learned by heart as one thing of one
+colour can (experiments/LOG.md)."""
 
 
-def _draw(split: Split, generator: np.random.Generator) -> Item:
-    scene = sample_scene(choose(generator, _DRAW_KINDS), split, generator)
+def draw_typed(split: Split, generator: np.random.Generator) -> Item:
+    """A request to draw that is in no pool: what is typed need not be rendered, so no two need be alike."""
+    return _draw(split, generator, _TYPED_KINDS)
+
+
+def _draw(split: Split, generator: np.random.Generator, kinds: tuple[SceneKind, ...] = _DRAW_KINDS) -> Item:
+    scene = sample_scene(choose(generator, kinds), split, generator)
     what = name_target(scene)
     ask, is_new = ask_about("draw", split, generator, what=what)
     return drawing_item("draw", ask, is_new, scene)

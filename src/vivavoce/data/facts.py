@@ -5,6 +5,7 @@ A question's wording says its split. Every fact occurs in training in at least o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -46,19 +47,22 @@ def list_facts(split: Split) -> list[Item]:
 
 
 def split_of_item(item: Item) -> Split:
-    """`test` for a test-only wording; else by the question's digest, but a fact's first wording is always for training."""
-    return "train" if item.system == "first" else split_of_wording(item.ask)
+    """By the question's digest, but a fact's first wording and those of `wordings.yaml` are always for training."""
+    return "train" if item.system == "kept" else split_of_wording(item.ask)
 
 
 def _ask(family: str, asks: list[str], news: list[str], say: str, answer: Answer, **slots: str) -> Iterator[Item]:
     reply = say.format(**slots)
     answer = replace(answer, text=reply)
+    typed = tuple(form.format(**slots) for form in load_table("wordings")["facts"][family])
     for order, form in enumerate((*asks, *news)):
         is_new = order >= len(asks)
-        # `system` carries the mark of the first wording until the pool is made
-        yield Item(
-            f"fact_{family}", form.format(**slots), reply, answer, is_new=is_new, system="first" if order == 0 else ""
-        )
+        # `system` carries the mark of a wording that training keeps until the pool is made
+        mark = "kept" if order == 0 else ""
+        yield Item(f"fact_{family}", form.format(**slots), reply, answer, is_new=is_new, system=mark, typed=typed)
+    # one of the others is spoken, too
+    chosen = typed[hashlib.sha256(reply.encode()).digest()[2] % len(typed)]
+    yield Item(f"fact_{family}", chosen, reply, answer, system="kept", typed=typed)
 
 
 def _tabled() -> Iterator[Item]:

@@ -34,6 +34,7 @@ class Item:
 
     ask: the words of the prompt; empty where a picture, film or sound comes alone. say: the words of the reply.
     scene, film, sound: what comes with the prompt. target: what is to be drawn. is_new: the wording is test-only.
+    typed: other wordings of it, which training types.
     """
 
     task: str
@@ -46,11 +47,12 @@ class Item:
     target: Scene | None = None
     is_new: bool = False
     system: str = ""
+    typed: tuple[str, ...] = ()
 
 
 @lru_cache
 def load_table(name: str) -> dict[str, Any]:
-    """A YAML file of this package: facts, manners, phrasings."""
+    """A YAML file of this package: facts, manners, phrasings, wordings."""
     return yaml.safe_load(resources.files("vivavoce.data").joinpath(f"{name}.yaml").read_text())
 
 

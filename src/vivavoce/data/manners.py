@@ -28,9 +28,10 @@ def list_manners(kind: str, split: Split) -> list[Item]:
 
 
 def _all_items(kind: str) -> Iterator[tuple[Item, Split]]:
-    table = load_table("manners")
+    table, more = load_table("manners"), load_table("wordings")["manners"]
     for row in table[kind]:
-        for slots in _fillings(row["ask"][0], table["fill"]):
+        fillings = list(_fillings(row["ask"][0], table["fill"]))
+        for place, slots in enumerate(fillings):
             reply = row["say"].format(**slots)
             keys = tuple(tuple(key.format(**slots).split("|")) for key in row.get("keys", ()))
             answer = Answer("decline", reply, (), _GUESSES) if kind == "decline" else Answer("keys", reply, keys)
@@ -39,6 +40,10 @@ def _all_items(kind: str) -> Iterator[tuple[Item, Split]]:
                 text = ask.format(**slots)
                 split = "test" if is_new else "train" if order == 0 else split_of_wording(text)
                 yield Item(kind, text, reply, answer, is_new=is_new), split
+            # each wording of `wordings.yaml` with two of the fillings, or one name would be most of what is asked
+            for order, ask in enumerate(more[row["ask"][0]]):
+                if (order + place) % max(1, len(fillings) // 2) == 0:
+                    yield Item(kind, ask.format(**slots), reply, answer), "train"
 
 
 def _fillings(ask: str, fill: dict[str, list[str]]) -> Iterator[dict[str, str]]:

@@ -50,7 +50,7 @@ def _ask_in_turn(
 ) -> Example:
     messages: list[Message] = []
     for number, item in enumerate(items):
-        ask = type_question(item.ask, split, generator)
+        ask = type_question(item, split, generator)
         parts = (*shown, Text(ask)) if number == 0 else (Text(ask),)
         messages += [Message("user", parts), Message("assistant", (Text(item.say),))]
     marks = "-new_phrasing" if any(item.is_new for item in items) else ""

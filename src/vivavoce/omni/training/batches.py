@@ -56,8 +56,8 @@ class StepBatches(Dataset[list[StepBatch]]):
     ) -> None:
         self.draw, self.rows, self.config = draw, rows, config
         self.seed, self.rank, self.world = seed, rank, world
-        if config.rows < world:
-            raise DataError(f"rows is {config.rows} for {world} processes; need at least one each")
+        if config.rows % world:
+            raise DataError(f"rows is {config.rows} for {world} processes; need as many each")
 
     def __getitem__(self, step: int) -> list[StepBatch]:
         """Micro-batches of one step, shortest rows first.
