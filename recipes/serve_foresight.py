@@ -1,10 +1,12 @@
-"""What trying clock steps before their sound is complete costs in false starts, and what it saves.
+"""What trying clock steps before their sound is complete costs in false starts, and what it saves; and the same for the bias on
+the model's wish to speak, which `EAGERNESS_BIAS` is chosen from.
 
-Command:   python recipes/serve_foresight.py [--split test --talks 30 --seed 1 --model checkpoints/nano]
+Command:   python recipes/serve_foresight.py [--split test --talks 30 --seed 1 --model checkpoints/nano --biases 0 0.75 1.5]
 Hardware:  any; one core; flite, espeak-ng and festival have to be installed, since the talks are rendered
 Time:      two minutes (30 talks of each kind)
 Result:    for plain talks, talks with a pause and with a hesitation, each heard twice by the session that the server runs,
-           on a clock of its own: turns taken before the user's end, and the median of the user's sound heard after it.
+           on a clock of its own: turns taken before the user's end, and median and 95th percentile of the user's sound
+           heard after it.
            docs/serve.md, "How it works"; exact for a checkpoint, a seed and a processor
 """
 
@@ -30,7 +32,7 @@ from vivavoce.serve.client_events import apply_event, prepare
 from vivavoce.serve.guards.session_guards import GuardSet, SessionGuards
 from vivavoce.serve.limits import Limits
 from vivavoce.serve.session import RealtimeSession
-from vivavoce.serve.settings import Settings
+from vivavoce.serve.settings import EAGERNESS_BIAS, Settings
 from vivavoce.serve.slot_steps import SlotSteps
 from vivavoce.serve.sound import encode_sound
 from vivavoce.serve.vad import load_silero
@@ -49,6 +51,7 @@ class Flags:
     split: str = "test"
     talks: int = 30
     seed: int = 1
+    biases: tuple[float, ...] = (EAGERNESS_BIAS["auto"],)
 
 
 def main(flags: Flags) -> None:
@@ -60,13 +63,15 @@ def main(flags: Flags) -> None:
             for idx in range(flags.talks)
         ]
         sounds = [record(talk, voices) for talk in talks]
-        for foresees in (False, True):
+        for bias, foresees in itertools.product(flags.biases, (False, True)):
+            EAGERNESS_BIAS["auto"] = bias
             found = [hear(engine, make_vad, sound, foresees=foresees) for sound in sounds]
             waits = [wait * 1000 for wait in found if wait is not None and wait >= 0]
             false = estimate_proportion(sum(wait is not None and wait < 0 for wait in found), len(found))
             way = "foreseen" if foresees else "complete"
+            p50, p95 = (estimate_quantile(waits, share) for share in (0.5, 0.95))
             print(
-                f"{kind:10} steps {way}: false starts {false}; heard p50 ms {estimate_quantile(waits, 0.5)}", flush=True
+                f"{kind:10} bias {bias:+} steps {way}: false starts {false}; heard p50 ms {p50}, p95 {p95}", flush=True
             )
 
 
