@@ -49,3 +49,8 @@ def test_nothing_to_learn_from_is_an_error(rows: RowMaker) -> None:
 
     with pytest.raises(DataError, match="could not be laid out"):
         StepBatches(draw_spoken, rows, BatchConfig(rows=2), seed=0)[0]
+
+
+def test_rows_that_do_not_divide_by_the_processes_are_refused(rows: RowMaker) -> None:
+    with pytest.raises(DataError, match="rows is 5 for 2 processes"):
+        StepBatches(draw_half_spoken, rows, BatchConfig(rows=5), seed=0, world=2)
