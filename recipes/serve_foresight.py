@@ -64,7 +64,7 @@ def main(flags: Flags) -> None:
         ]
         sounds = [record(talk, voices) for talk in talks]
         for bias, foresees in itertools.product(flags.biases, (False, True)):
-            EAGERNESS_BIAS["auto"] = bias
+            EAGERNESS_BIAS["auto"] = bias  # of this process alone, and no setting of a session's
             found = [hear(engine, make_vad, sound, foresees=foresees) for sound in sounds]
             waits = [wait * 1000 for wait in found if wait is not None and wait >= 0]
             false = estimate_proportion(sum(wait is not None and wait < 0 for wait in found), len(found))

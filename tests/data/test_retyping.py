@@ -65,9 +65,27 @@ def test_no_question_of_training_is_one_of_the_tests() -> None:
         assert not learned & held_out
 
 
+@pytest.mark.parametrize("task", ["name", "colour", "count", "exists", "relation", "film_name", "draw", "copy"])
+def test_nothing_that_training_types_is_a_wording_of_the_tests(task: str) -> None:
+    # with all that is put around a question, left out of it or taken for another word
+    generator = np.random.default_rng(1)
+    forms = [
+        form for kind in (task, f"{task}_any") for form in load_table("phrasings").get(kind, {}).get("ask_new", [])
+    ]
+    kept = [re.compile(" ".join(".+" if "{" in word else word for word in _split(form))) for form in forms]
+    assert kept
+    for item in list_items(task, "train")[:300]:
+        typed = " ".join(_split(type_question(item, "train", generator)))
+        assert not any(form.fullmatch(typed) for form in kept), typed
+
+
+def _split(text: str) -> list[str]:
+    return re.findall(r"[a-z'{}]+", text)
+
+
 def _count_edits(one: str, other: str) -> int:
     """Words to put in, leave out or change."""
-    first, second = (re.findall(r"[a-z'{}]+", text) for text in (one, other))
+    first, second = _split(one), _split(other)
     row = list(range(len(second) + 1))
     for count, word in enumerate(first, 1):
         above, row = row, [count]

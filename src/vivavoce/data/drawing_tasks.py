@@ -16,33 +16,11 @@ from vivavoce.data.seeing_tasks import describe_scene
 from vivavoce.spoken import say_number
 
 _DRAW_KINDS: tuple[SceneKind, ...] = (
-    "single",
-    "single",
-    "single",
-    "single",
-    "many",
-    "many",
-    "placed",
-    "placed",
-    "pair",
-    "digits",
-    "word",
-)
-
-_TYPED_KINDS = (
-    "single",
-    "single",
-    "placed",
-    "many",
-    "many",
-    "pair",
-    "pair",
-    "pair",
-    "groups",
-    "groups",
-    "digits",
-    "word",
-)
+    "single", "single", "single", "single", "many", "many", "placed", "placed", "pair", "digits", "word",
+)  # fmt: skip
+_TYPED_KINDS: tuple[SceneKind, ...] = (
+    "single", "single", "placed", "many", "many", "pair", "pair", "pair", "groups", "groups", "digits", "word",
+)  # fmt: skip
 """What training asks for in writing: mostly several things at once, which cannot be learned by heart as one thing of one
 colour can (experiments/LOG.md)."""
 
