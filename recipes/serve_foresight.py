@@ -3,7 +3,7 @@ the model's wish to speak, which `EAGERNESS_BIAS` is chosen from.
 
 Command:   python recipes/serve_foresight.py [--split test --talks 30 --seed 1 --model checkpoints/nano --biases 0 0.75 1.5]
 Hardware:  any; one core; flite, espeak-ng and festival have to be installed, since the talks are rendered
-Time:      two minutes (30 talks of each kind)
+Time:      two minutes a bias (30 talks of each kind)
 Result:    for plain talks, talks with a pause and with a hesitation, each heard twice by the session that the server runs,
            on a clock of its own: turns taken before the user's end, and median and 95th percentile of the user's sound
            heard after it.
@@ -57,6 +57,7 @@ class Flags:
 def main(flags: Flags) -> None:
     """Print a line for each kind of talk and each way."""
     engine, voices, make_vad = load_engine(flags.model, 1), Renderings(None), load_silero()
+    pooled: dict[tuple[float, str], list[float]] = {}
     for kind in ("turns", "pause", "hesitation"):
         talks = [
             make_live(flags.split, np.random.default_rng((flags.seed, idx, 74)), f"f-{idx}", kind)  # type: ignore[arg-type]
@@ -69,10 +70,15 @@ def main(flags: Flags) -> None:
             waits = [wait * 1000 for wait in found if wait is not None and wait >= 0]
             false = estimate_proportion(sum(wait is not None and wait < 0 for wait in found), len(found))
             way = "foreseen" if foresees else "complete"
-            p50, p95 = (estimate_quantile(waits, share) for share in (0.5, 0.95))
-            print(
-                f"{kind:10} bias {bias:+} steps {way}: false starts {false}; heard p50 ms {p50}, p95 {p95}", flush=True
-            )
+            pooled.setdefault((bias, way), []).extend(waits)
+            print(f"{kind:10} bias {bias:+} steps {way}: false starts {false}; {_describe(waits)}", flush=True)
+    for (bias, way), waits in pooled.items():
+        print(f"all        bias {bias:+} steps {way}: {_describe(waits)}")
+
+
+def _describe(waits_ms: list[float]) -> str:
+    p50, p95 = (estimate_quantile(waits_ms, share) for share in (0.5, 0.95))
+    return f"heard p50 ms {p50}, p95 {p95}"
 
 
 def record(talk: Example, voices: Renderings) -> np.ndarray:
