@@ -65,7 +65,9 @@ def test_no_question_of_training_is_one_of_the_tests() -> None:
         assert not learned & held_out
 
 
-@pytest.mark.parametrize("task", ["name", "colour", "count", "exists", "relation", "film_name", "draw", "copy"])
+@pytest.mark.parametrize(
+    "task", ["name", "colour", "count", "exists", "relation", "film_name", "film_last", "draw", "copy"]
+)
 def test_nothing_that_training_types_is_a_wording_of_the_tests(task: str) -> None:
     # with all that is put around a question, left out of it or taken for another word
     generator = np.random.default_rng(1)

@@ -19,12 +19,14 @@ from vivavoce.data.drawing_tasks import draw_typed
 from vivavoce.data.example import PRESET_VOICE, Example, Modalities, Speech, Split, any_voice, unrendered
 from vivavoce.data.items import Item, choose
 from vivavoce.data.live import TAKES, make_live
-from vivavoce.data.pools import list_items
+from vivavoce.data.pools import list_items, list_reworded
 from vivavoce.data.retyping import type_question
 from vivavoce.data.rounds import make_knowing, make_looking
 from vivavoce.data.sounds import render_sound
 from vivavoce.data.styles import choose_style
 
+_REWORDED_SHARE = 0.5
+"""Of questions spoken in training, how many are in other wordings than the pool's. chosen."""
 _KNOWING = {"fact": 0.6, "talk": 0.12, "decline": 0.14, "allow": 0.14}
 _SEEING = {"name": 0.16, "colour": 0.12, "count": 0.18, "place": 0.1, "size": 0.06, "exists": 0.09, "relation": 0.09, "read": 0.1, "describe": 0.1}  # fmt: skip
 _FILMS = {"film_event": 0.4, "film_direction": 0.2, "film_name": 0.2, "film_count": 0.2}
@@ -177,7 +179,10 @@ def _make_of_group(group: str, split: Split, generator: np.random.Generator, exa
     tasks = list_cell_tasks(inputs, outputs)
     shares = np.array(list(tasks.values()))
     task = list(tasks)[int(generator.choice(len(shares), p=shares / shares.sum()))]
-    return build_example(choose(generator, list_items(task, split)), inputs, outputs, split, generator, example_id)
+    items = list_items(task, split)
+    if split == "train" and "audio" in inputs.split("+") and generator.random() < _REWORDED_SHARE:
+        items = list_reworded(task) or items
+    return build_example(choose(generator, items), inputs, outputs, split, generator, example_id)
 
 
 def build_example(

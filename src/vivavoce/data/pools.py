@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from vivavoce.data.answers import Answer
+from vivavoce.data.dictation import Dictated, iterate_dictated
 from vivavoce.data.drawing_tasks import DRAWING_TASKS
 from vivavoce.data.example import Sound, Split
 from vivavoce.data.facts import list_facts
@@ -35,10 +36,14 @@ _SIZES = {
     "name": 1500, "colour": 1500, "count": 2000, "place": 1000, "size": 500, "exists": 900, "relation": 800, "read": 900,
     "describe": 1600, "film_event": 900, "film_direction": 400, "film_name": 500, "film_count": 500, "draw": 3500,
     "copy": 400, "recolour": 700, "recount": 400, "film_last": 300, "film_thing": 300, "sound_count": 600,
-    "sound_name": 300, "sound_describe": 300, "read_aloud": 36000, "write_down": 8000,
+    "sound_name": 300, "sound_describe": 300, "read_aloud": 36000, "write_down": 30000,
 }  # fmt: skip
-"""Items of the training pool. Chosen: about 20,600 texts that users say and 42,000 that the model says."""
+"""Items of the training pool. Chosen: about 44,000 texts that users say and 42,000 that the model says."""
+_NUM_DICTATED = 24000
+"""What else `write_down` has in training (`dictation.py`)."""
 _TEST_SHARE = 0.15
+_TEST_SIZES = {"write_down": 1200}
+"""Where that share would be needlessly many."""
 SPLIT_SEEDS = {"train": 0, "test": 1}
 WRITE_DOWN_SYSTEM = "write down what you hear."
 
@@ -85,6 +90,10 @@ _SAMPLED: dict[str, Callable[[Split, np.random.Generator], Item]] = {
 }
 
 
+def _dictate(text: str) -> Item:
+    return Item("write_down", text, text, Answer("words", text), system=WRITE_DOWN_SYSTEM)
+
+
 def _list_reading(task: str, split: Split, num: int, seed: int) -> list[Item]:
     # the two tasks have sentences of their own: what is heard is not what is spoken
     generator = np.random.default_rng((seed, SPLIT_SEEDS[split], task == "read_aloud"))
@@ -97,12 +106,25 @@ def _list_reading(task: str, split: Split, num: int, seed: int) -> list[Item]:
             text = (
                 f"{choose(generator, read_list('adjectives'))} {choose(generator, read_list('nouns')).split('/')[0]}."
             )
-        item = Item(task, text, text, Answer("words", text), system=WRITE_DOWN_SYSTEM if task == "write_down" else "")
+        item = _dictate(text) if task == "write_down" else Item(task, text, text, Answer("words", text))
         if task == "read_aloud" or generator.random() < 0.4:
             ask, is_new = ask_about(task, split, generator, s=text)
             item = replace(item, ask=ask, is_new=is_new, system="")
         items.append(item)
     return items
+
+
+@lru_cache(maxsize=1)
+def _list_dictated(seed: int) -> tuple[Dictated, ...]:
+    questions = {task: list_items(task, "train", seed) for task in TASKS if task not in ("read_aloud", "write_down")}
+    return tuple(islice(iterate_dictated(questions, seed), _NUM_DICTATED))
+
+
+@lru_cache(maxsize=64)
+def list_reworded(task: str, seed: int = POOL_SEED) -> tuple[Item, ...]:
+    """Questions of a task in training that are spoken in other wordings than the pool's: what is dictated, asked. Empty for a
+    task whose items ask nothing."""
+    return tuple(one.item for one in _list_dictated(seed) if one.item is not None and one.task == task)
 
 
 @lru_cache(maxsize=64)
@@ -116,9 +138,11 @@ def list_items(task: str, split: Split, seed: int = POOL_SEED) -> tuple[Item, ..
         return tuple(replace(item, system="") for item in list_facts(split))
     if task in KINDS:
         return tuple(list_manners(task, split))
-    num = _SIZES[task] if split == "train" else max(100, int(_SIZES[task] * _TEST_SHARE))
+    num = _SIZES[task] if split == "train" else _TEST_SIZES.get(task, max(100, int(_SIZES[task] * _TEST_SHARE)))
     if task in ("read_aloud", "write_down"):
-        return tuple(_list_reading(task, split, num, seed))
+        is_dictated = task == "write_down" and split == "train"
+        dictated = [one.text for one in _list_dictated(seed)] if is_dictated else []
+        return (*_list_reading(task, split, num, seed), *(_dictate(text) for text in dictated))
     generator = np.random.default_rng((seed, SPLIT_SEEDS[split], list(TASKS).index(task), 41))
     return tuple(_SAMPLED[task](split, generator) for _ in range(num))
 

@@ -124,6 +124,10 @@ class Stem(nn.Module):
         stages, _ = self._step_stages(mel, self.make_state(len(mel)))
         return self.norm(self.out(stages[-1])), stages[SPELLING_STAGE]
 
+    def hear_features(self, mel: Tensor) -> Tensor:
+        """What `out` is given for the whole of `mel` [B, 8 T, 80], from silence: [B, T, C]."""
+        return self._step_stages(mel, self.make_state(len(mel)))[0][-1]
+
     def _step_stages(self, mel: Tensor, state: StemState) -> tuple[list[Tensor], StemState]:
         x, outputs, new_state = mel, [], []
         for stage in self.stages:

@@ -30,6 +30,24 @@ def test_pace_moves_everything_in_time() -> None:
     assert (faster[:, 0].argmax(), slower[:, 0].argmax()) == (48, 75)
 
 
+def test_a_wavering_pace_moves_a_moment_and_not_the_whole() -> None:
+    mel = np.full((100, MEL_BINS), MEL_FLOOR, np.float32)
+    mel[[30, 60]] = 1.0
+    # a wave that is 2 frames late at 30 and 2 early at 60
+    change = VoiceChange(1.0, FLAT, wavering=2.0, period=60.0, phase=np.pi / 2)
+    changed = change_voice(mel, change)
+    assert len(changed) == 100
+    assert sorted(changed[:, 0].argsort()[-2:].tolist()) == [32, 58]
+
+
+def test_sharpness_is_what_differs_from_the_bands_around() -> None:
+    mel = np.zeros((2, MEL_BINS), np.float32)
+    mel[:, 40] = 1.0
+    flat, sharp = (change_voice(mel, VoiceChange(1.0, FLAT, sharpness=share)) for share in (-1.0, 0.5))
+    assert np.allclose(flat[:, 37:44], [0, 0.2, 0.2, 0.2, 0.2, 0.2, 0], atol=1e-6)
+    assert np.allclose(sharp[:, 37:44], [0, -0.1, -0.1, 1.4, -0.1, -0.1, 0], atol=1e-6)
+
+
 def test_missing_bands_are_silent_and_the_others_stay() -> None:
     mel = np.random.default_rng(0).normal(0, 1, (5, MEL_BINS)).clip(MEL_FLOOR).astype(np.float32)
     changed = change_voice(mel, VoiceChange(1.0, FLAT, 1.0, ((10, 13), (70, 80))))

@@ -2,7 +2,8 @@
 
 Nothing is spoiled beforehand, so no recording is ever heard twice alike. The voices are few, so much of a voice is drawn too:
 the length of the vocal tract (all bands move up or down by one factor; Jaitly and Hinton 2013), a smooth curve that stands for
-another mouth and microphone, the pace, and bands that are missing (Park et al. 2019).
+another mouth and microphone, the pace and how it wavers, how sharply one band stands out from the next (harmonics and
+formants), and bands that are missing (Park et al. 2019).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy.ndimage
 import scipy.signal
 
 from vivavoce.omni.configuration import MEL_BINS
@@ -79,20 +81,26 @@ def draw_gain(generator: np.random.Generator) -> float:
 
 class VoiceChange(NamedTuple):
     """warp: factor on the band axis; curve [80]: added to the scaled log-mel; pace: how many times as fast; missing: bands
-    (first, last + 1) that are silent."""
+    (first, last + 1) that are silent; wavering: frames that a moment is early or late, at most; period: frames of one wave;
+    phase: of its start, radians; sharpness: 0 as it was, -1 without what differs from the bands around."""
 
     warp: float
     curve: np.ndarray
     pace: float = 1.0
     missing: tuple[tuple[int, int], ...] = ()
+    wavering: float = 0.0
+    period: float = 100.0
+    phase: float = 0.0
+    sharpness: float = 0.0
 
 
 _MAX_MISSING = 14
+_AROUND_BANDS = 5
 
 
 def draw_voice_change(generator: np.random.Generator) -> VoiceChange:
     """Another speaker from the same recording; a fifth of the time hardly another. chosen: bands within 15%, pace within
-    20%, at most two gaps of 14 bands."""
+    20% and within 35% more at a moment, which is under half a clock step, at most two gaps of 14 bands."""
     strength = 0.1 if generator.random() < 0.2 else 1.0
     warp = float(np.exp(strength * generator.uniform(-0.15, 0.15)))
     knots = strength * (generator.normal(0, 0.15, 6) + np.linspace(0, 1, 6) * generator.uniform(-0.5, 0.5))
@@ -102,13 +110,19 @@ def draw_voice_change(generator: np.random.Generator) -> VoiceChange:
     firsts = [int(generator.integers(MEL_BINS - width + 1)) for width in widths]
     missing = tuple((first, first + width) for first, width in zip(firsts, widths))
     curve = np.interp(np.linspace(0, 5, MEL_BINS), np.arange(6), knots).astype(np.float32)
-    return VoiceChange(warp, curve, pace, missing)
+    period = float(generator.uniform(40, 150))
+    wavering = strength * float(generator.uniform(0, min(4.0, 0.35 * period / (2 * np.pi))))
+    phase, sharpness = float(generator.uniform(0, 2 * np.pi)), strength * float(generator.uniform(-0.9, 0.6))
+    return VoiceChange(warp, curve, pace, missing, wavering, period, phase, sharpness)
 
 
 def change_voice(mel: np.ndarray, change: VoiceChange) -> np.ndarray:
     """Scaled log-mel [round(F / pace), 80] of another voice saying the same; silence stays silent."""
-    warped = _resample(_resample(mel.T, change.warp, MEL_BINS).T, change.pace, change_length(len(mel), change))
-    changed = np.maximum(warped + change.curve, MEL_FLOOR)
+    times = np.arange(change_length(len(mel), change)) * change.pace
+    times += change.wavering * np.sin(2 * np.pi * times / change.period + change.phase)
+    warped = _resample(_resample(mel.T, np.arange(MEL_BINS) * change.warp).T, times)
+    around = scipy.ndimage.uniform_filter1d(warped, _AROUND_BANDS, axis=1, mode="nearest")
+    changed = np.maximum(warped + change.sharpness * (warped - around) + change.curve, MEL_FLOOR)
     changed[warped <= MEL_FLOOR + 1e-3] = MEL_FLOOR
     for first, stop in change.missing:
         changed[:, first:stop] = MEL_FLOOR
@@ -120,11 +134,9 @@ def change_length(num_frames: int, change: VoiceChange) -> int:
     return max(1, round(num_frames / change.pace))
 
 
-def _resample(rows: np.ndarray, factor: float, num_rows: int) -> np.ndarray:
-    """`num_rows` rows that lie `factor` apart in `rows`, by linear interpolation; the last one goes on."""
-    if factor == 1.0 and num_rows == len(rows):
-        return rows
-    places = np.clip(np.arange(num_rows) * factor, 0, len(rows) - 1)
+def _resample(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """A row at each of `places` in `rows`, by linear interpolation; the first and the last one go on."""
+    places = np.clip(places, 0, len(rows) - 1)
     below = np.floor(places).astype(int)
     share = (places - below).astype(np.float32)[:, None]
     return (1 - share) * rows[below] + share * rows[np.minimum(below + 1, len(rows) - 1)]

@@ -29,6 +29,9 @@ from vivavoce.run import Run
 logger = logging.getLogger(__name__)
 
 
+STEMS = ("ear", "fitted", "kept")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OmniTrainConfig:
     """Everything that decides what the trained trunk is."""
@@ -41,8 +44,9 @@ class OmniTrainConfig:
     """digest of the ear that says when words were over, and whose stem starts this cycle; empty: none"""
     eye: str = ""
     """digest of the eye that starts this cycle; empty: none"""
-    keep_stem: bool = False
-    """whether the stem of `start_from` stays"""
+    stem: str = "ear"
+    """ear: the ear's, and the transcript begins as its words; fitted: the ear's, its last layer fitted to the stem of
+    `start_from` (`graft`); kept: that of `start_from`"""
     data: str = ""
     """digest of the rendered data, so that a run does not go on with other sounds"""
     mix: str = "all"
@@ -68,6 +72,10 @@ class OmniTrainConfig:
             raise ConfigError(f"preset is {self.preset!r}; there are {', '.join(PRESETS)}")
         if self.optimizer not in ("muon", "adamw"):
             raise ConfigError(f"optimizer is {self.optimizer!r}; muon or adamw")
+        if self.stem not in STEMS:
+            raise ConfigError(f"stem is {self.stem!r}; there are {', '.join(STEMS)}")
+        if self.stem == "fitted" and not (self.start_from and self.ear):
+            raise ConfigError("a fitted stem needs an ear and a trunk to start from; give --ear and --start-from")
 
 
 _SENSES = ("stem.", "eye.")

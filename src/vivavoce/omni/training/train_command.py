@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import torch
 
 from vivavoce.data.curriculum import DEFAULT_MIX, iterate_examples
 from vivavoce.data.example import Example
+from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file
 from vivavoce.omni.checkpoint import find_codec_folder, find_images_folder, save_checkpoint
@@ -24,7 +26,7 @@ from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.losses import LossWeights
 from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.batches import BatchConfig, StepBatches
-from vivavoce.omni.training.ear import Ear
+from vivavoce.omni.training.ear import Ear, EarBatch, Utterances
 from vivavoce.omni.training.features import (
     PreparedSounds,
     digest_codes,
@@ -32,6 +34,7 @@ from vivavoce.omni.training.features import (
     prepare_alignments,
     prepare_codes,
 )
+from vivavoce.omni.training.graft import graft
 from vivavoce.omni.training.held_out import make_held_out, measure_held_out
 from vivavoce.omni.training.loop import LoopConfig
 from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
@@ -53,6 +56,8 @@ from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary
 from vivavoce.run import Run
 
 _CHECKED_EXAMPLES = 200
+_FITTED_UTTERANCES = 64
+_FITTED_STEPS = 24
 
 
 def train(
@@ -64,7 +69,7 @@ def train(
     run: Path = Path("runs/omni"),
     start_from: Path | None = None,
     ear: Path | None = None,
-    keep_stem: bool = False,
+    stem: Literal["ear", "fitted", "kept"] = "ear",
     eye: Path | None = None,
     steps: int = 4000,
     rows: int = 48,
@@ -92,8 +97,8 @@ def train(
         images: folder of the image tokenizer, or a checkpoint's. Without one, everything but to draw.
         run: run directory.
         start_from: a checkpoint or run whose weights start this learning-rate cycle.
-        ear: run of `viva train ear` whose stem the trunk starts from, and which says when each word was over.
-        keep_stem: keep the stem of --start-from, and take from the ear only when words were over.
+        ear: run of `viva train ear` that says when each word was over, and whose stem the trunk may start from.
+        stem: the ear's, with its words; the ear's, fitted to say what that of --start-from says; or the latter, kept.
         eye: run of `viva train eye` whose eye the trunk starts from.
         steps: optimiser steps of the cycle.
         rows: rows of one step.
@@ -115,7 +120,7 @@ def train(
         preset=preset,
         start_from="" if start_from is None else str(start_from),
         ear="" if ear is None else digest_file(find_weights(ear)),
-        keep_stem=keep_stem,
+        stem=stem,
         eye="" if eye is None else digest_file(find_weights(eye)),
         data=digest_data(data, codec, images),
         mix=mix,
@@ -163,9 +168,14 @@ def _train(
     mix = _read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
     model = load_trunk(Path(config.start_from), shape) if config.start_from else OmniForConversation(shape)
-    if hearing is not None and not config.keep_stem:
+    if hearing is not None and config.stem != "kept":
+        known = copy.deepcopy(model.stem)
         model.stem.load_state_dict(hearing.stem.state_dict())
-        model.write_as(hearing.out.weight)
+        if config.stem == "fitted":
+            explained = graft(model.stem, known, _sample_recordings(data, vocabulary, config.loop.seed))
+            logging.info("the ear's stem says what the trunk's said: %.3f of its variance", explained)
+        else:
+            model.write_as(hearing.out.weight)
     if eye is not None:
         model.eye.load_state_dict(load_namer(eye, shape).eye.state_dict())
     torch.nn.Module.to(model, place.device)
@@ -192,6 +202,12 @@ def _train(
         save_checkpoint(run.path / "checkpoint", model, vocabulary, codec=speech, images=pictures)
         run.finish(steps=config.loop.steps)
         logging.info("checkpoint written to %s", run.path / "checkpoint")
+
+
+def _sample_recordings(data: Path, vocabulary: Vocabulary, seed: int) -> Iterator[EarBatch]:
+    learned = [Shards(folder) for folder in prepare_user_mels(data) if not folder.name.endswith("-test")]
+    utterances = Utterances(learned, vocabulary, _FITTED_UTTERANCES, seed=seed)
+    return (utterances[step] for step in range(_FITTED_STEPS))
 
 
 def _prepare(data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear | None) -> PreparedSounds:
