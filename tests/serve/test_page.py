@@ -260,6 +260,24 @@ def test_who_connects_again_is_told_that_the_model_has_forgotten(page):
     expect(answers(page).nth(1)).to_contain_text("You wrote: again")
 
 
+def test_who_finds_all_places_taken_is_told_once_however_often_the_page_tries(browser):
+    worker = Worker(ScriptedEngine(1), make_vad=EnergyVad)
+    with serve_in_thread(worker, ServerConfig(port=0)) as address:
+        second = browser.new_page()
+        second.set_default_timeout(PATIENCE_MS)
+        with open_page(browser, address):
+            tries: list[object] = []
+            second.on("websocket", lambda socket: tries.append(socket))
+            second.goto(address)
+            while len(tries) < 4:
+                second.wait_for_event("websocket")
+            expect(second.locator(".turn.notice")).to_have_text(
+                [re.compile("all 1 places to talk are taken"), "All places to talk are taken; trying again."]
+            )
+        second.wait_for_selector("[data-state=listening]")
+        second.close()
+
+
 def test_a_server_that_goes_away_or_asks_for_a_key_is_explained(browser):
     worker = Worker(ScriptedEngine(2), make_vad=EnergyVad)
     with serve_in_thread(worker, ServerConfig(port=0, key="open sesame 1234".replace(" ", "-"))) as address:

@@ -174,7 +174,7 @@ def _make_of_group(group: str, split: Split, generator: np.random.Generator, exa
             choose(generator, list_items("write_down", split)), "audio", "text", split, generator, example_id
         )
     inputs, outputs = group.split(" -> ")
-    if group == "text -> image" and split == "train":
+    if inputs == "text" and "image" in outputs.split("+") and split == "train":
         return build_example(draw_typed(split, generator), inputs, outputs, split, generator, example_id)
     tasks = list_cell_tasks(inputs, outputs)
     shares = np.array(list(tasks.values()))

@@ -107,6 +107,20 @@ def test_a_step_always_has_the_same_batch_and_every_recording_comes_equally_ofte
         Utterances([], vocabulary, 2, seed=3)
 
 
+def test_processes_share_a_step_out_among_them(mels: Path, vocabulary: Vocabulary) -> None:
+    whole = Utterances([Shards(mels)], vocabulary, 2, seed=3)
+    shares = [Utterances([Shards(mels)], vocabulary, 2, seed=3, rank=rank, world=2) for rank in range(2)]
+    for step in range(8):
+        ids = torch.cat([share[step].ids for share in shares])
+        assert torch.equal(ids, whole[step].ids)
+        assert [len(share[step].mel) for share in shares] == [1, 1]
+    # what is drawn for one is not what is drawn for the other
+    alike = [Utterances([Shards(mels)], vocabulary, 4, seed=3, rank=rank, world=2)[0].mel for rank in range(2)]
+    assert not torch.equal(alike[0][:, :24], alike[1][:, :24])
+    with pytest.raises(DataError, match="utterances is 3 for 2 processes"):
+        Utterances([Shards(mels)], vocabulary, 3, seed=3, rank=0, world=2)
+
+
 def test_recordings_of_one_batch_are_about_as_long(mels: Path, vocabulary: Vocabulary) -> None:
     batches = Utterances([Shards(mels)], vocabulary, 2, seed=3)
     words = [

@@ -17,6 +17,14 @@ def test_bands_move_by_the_factor() -> None:
     assert change_voice(mel, VoiceChange(0.8, FLAT)).argmax(1).tolist() == [50] * 3
 
 
+def test_a_tilt_moves_low_bands_and_leaves_the_ends() -> None:
+    mel = np.full((3, MEL_BINS), MEL_FLOOR, np.float32)
+    mel[:, [0, 10, 79]] = 1.0
+    changed = change_voice(mel, VoiceChange(1.0, FLAT, tilt=0.1))
+    # band 12 reads at 79 (12 / 79)^1.1 = 9.94
+    assert sorted(changed[0].argsort()[-3:].tolist()) == [0, 12, 79]
+
+
 def test_no_change_changes_nothing() -> None:
     mel = np.random.default_rng(0).normal(0, 1, (5, MEL_BINS)).clip(MEL_FLOOR).astype(np.float32)
     assert np.allclose(change_voice(mel, VoiceChange(1.0, FLAT)), mel)

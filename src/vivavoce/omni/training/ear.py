@@ -31,6 +31,7 @@ from vivavoce.omni.stem import SPELLING_STAGE, Stem
 from vivavoce.omni.training.batches import load_batches
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample, step_generator
 from vivavoce.omni.training.noise import change_voice, draw_gain, draw_room, draw_voice_change, put_in_room
+from vivavoce.omni.training.parallel import average_gradients
 from vivavoce.omni.vocabulary import Vocabulary
 from vivavoce.run import Run
 
@@ -41,8 +42,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz' 0123456789"
 """What the spelling layer writes, after blank."""
 _POOLED_STEPS = 8
 _MAX_LEAD_FRAMES = 30
-_TAIL_FRAMES = 40
-"""Quiet after the last word: the ear may say a token some steps late."""
+_TAIL_FRAMES = 24
+"""Quiet after the last word: the ear may say a token three steps late, and with more than that the last of a sentence came five late
+(experiments/LOG.md), which is waiting for whoever talks to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class EarTrainConfig:
     """digest of the rendered data"""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup_steps=50, decay_share=0.4))
     utterances: int = 64
-    """utterances of one optimiser step"""
+    """utterances of one optimiser step, over all processes"""
     rate: float = 2e-3
     """peak learning rate"""
     spelling_weight: float = 0.5
@@ -109,11 +111,19 @@ class EarBatch(NamedTuple):
 
 
 class Utterances(Dataset[EarBatch]):
-    """`self[step]` is that step's batch: every recording once an epoch, in an order by seed, with room, gain and voice drawn
-    anew."""
+    """`self[step]` is this process's share of that step's batch: every recording once an epoch, in an order by seed, with room,
+    gain and voice drawn anew.
 
-    def __init__(self, shards: Sequence[Shards], vocabulary: Vocabulary, size: int, *, seed: int) -> None:
+    Raises: DataError if there are no recordings, or `size` does not divide among the processes.
+    """
+
+    def __init__(
+        self, shards: Sequence[Shards], vocabulary: Vocabulary, size: int, *, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
         self.shards, self.vocabulary, self.size, self.seed = list(shards), vocabulary, size, seed
+        self.rank, self.world = rank, world
+        if size % world:
+            raise DataError(f"utterances is {size} for {world} processes; need as many each")
         self.places = [(idx, number) for idx, one in enumerate(self.shards) for number in range(len(one))]
         if not self.places:
             raise DataError("no recordings to learn to hear from; render some: viva data render runs/data/user")
@@ -121,8 +131,10 @@ class Utterances(Dataset[EarBatch]):
 
     def __getitem__(self, step: int) -> EarBatch:
         """The batch of one step."""
-        generator = np.random.default_rng(step_generator(self.seed, step, "ear").initial_seed())
-        return self._collate(self._choose(step), generator)
+        seed = step_generator(self.seed, step, "ear").initial_seed()
+        # a place of its own in the stream for each process: what one draws is no other's
+        generator = np.random.default_rng(seed if self.world == 1 else (seed, self.rank))
+        return self._collate(self._choose(step)[self.rank :: self.world], generator)
 
     def take_clean(self, size: int) -> Iterator[EarBatch]:
         """All recordings as they are, in batches."""
@@ -231,7 +243,7 @@ def train_ear(
             weight_decay=0.02,
         ),
     }
-    loop = Loop(run, config.loop, {"ear": ear}, optimizers)
+    loop = Loop(run, config.loop, {"ear": ear}, optimizers, is_main=batches.rank == 0)
     device = next(ear.parameters()).device
     stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers, device=device)
     ear.train()
@@ -244,6 +256,8 @@ def train_ear(
             log_probs, spelled = ear.spell(batch.mel)
         loss, spelling = ear_loss(log_probs, batch), spelling_loss(spelled, batch)
         (loss + config.spelling_weight * spelling).backward()
+        if batches.world > 1:
+            average_gradients(ear.parameters())
         norm = nn.utils.clip_grad_norm_(ear.parameters(), 1.0)
         for optimizer in optimizers.values():
             optimizer.step()

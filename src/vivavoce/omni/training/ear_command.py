@@ -15,7 +15,7 @@ from vivavoce.data.voices.shards import Shards
 from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.training.ear import Ear, EarTrainConfig, Utterances, measure_ear, train_ear
-from vivavoce.omni.training.parallel import find_device
+from vivavoce.omni.training.parallel import Place, join_processes
 from vivavoce.omni.training.places import (
     check_renderings,
     digest_data,
@@ -46,7 +46,8 @@ def train(
     workers: int = 1,
     resume: bool = False,
 ) -> None:
-    """Teach the ear to write down what it hears, before the trunk: `viva train omni --ear RUN` starts from it.
+    """Teach the ear to write down what it hears, before the trunk: `viva train omni --ear RUN` starts from it. Under torchrun, in
+    several processes.
 
     Learns from the recordings in data/user* but those whose folder ends in -test, on which it is measured.
 
@@ -56,7 +57,7 @@ def train(
         run: run directory.
         start_from: run whose tokenizer and stem it goes on from (one of this command: its words too); else all is new.
         steps: optimiser steps.
-        utterances: recordings of one step.
+        utterances: recordings of one step, over all processes.
         rate: peak learning rate.
         seed: of weights, order and noise.
         threads: CPU threads; 0 leaves PyTorch's choice.
@@ -74,15 +75,22 @@ def train(
         utterances=utterances,
         rate=rate,
     )
-    opened = Run.open(run, config, resume=resume)
-    shape = PRESETS[preset]()
-    tokens = find_vocabulary(run, [run, *([start_from] if start_from else [])], shape)
+    with join_processes() as place:
+        opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)
+        _train(opened, config, data, start_from, place, workers)
+
+
+def _train(
+    run: Run, config: EarTrainConfig, data: Path, start_from: Path | None, place: Place, num_workers: int
+) -> None:
+    shape, seed = PRESETS[config.preset](), config.loop.seed
+    tokens = find_vocabulary(run.path, [run.path, *([start_from] if start_from else [])], shape)
     mels = prepare_user_mels(data)
     held_out = [Shards(folder) for folder in mels if folder.name.endswith("-test")]
     learned = [Shards(folder) for folder in mels if not folder.name.endswith("-test")]
     torch.manual_seed(seed)
     ear = Ear(shape) if start_from is None else start_ear(start_from, shape, tokens)
-    nn.Module.to(ear, find_device())
+    nn.Module.to(ear, place.device)
 
     def write_sample(step: int, folder: Path) -> None:
         test = Utterances(held_out, tokens, _TEST_BATCH, seed=seed).take_clean(_TEST_BATCH)
@@ -90,6 +98,7 @@ def train(
         (folder / f"{step:06d}.json").write_text(json.dumps(measured) + "\n")
         logging.info("held out at %d: %s", step, measured)
 
-    batches = Utterances(learned, tokens, utterances, seed=seed)
-    train_ear(ear, opened, config, batches, num_workers=workers, write_sample=write_sample if held_out else None)
-    opened.finish(steps=steps)
+    batches = Utterances(learned, tokens, config.utterances, seed=seed, rank=place.rank, world=place.world)
+    train_ear(ear, run, config, batches, num_workers=num_workers, write_sample=write_sample if held_out else None)
+    if place.rank == 0:
+        run.finish(steps=config.loop.steps)

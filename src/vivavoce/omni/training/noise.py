@@ -80,7 +80,7 @@ def draw_gain(generator: np.random.Generator) -> float:
 
 
 class VoiceChange(NamedTuple):
-    """warp: factor on the band axis; curve [80]: added to the scaled log-mel; pace: how many times as fast; missing: bands
+    """warp: factor on the band axis; tilt: by how much of a power low bands move more than high ones; curve [80]: added to the scaled log-mel; pace: how many times as fast; missing: bands
     (first, last + 1) that are silent; wavering: frames that a moment is early or late, at most; period: frames of one wave;
     phase: of its start, radians; sharpness: 0 as it was, -1 without what differs from the bands around."""
 
@@ -92,6 +92,7 @@ class VoiceChange(NamedTuple):
     period: float = 100.0
     phase: float = 0.0
     sharpness: float = 0.0
+    tilt: float = 0.0
 
 
 _MAX_MISSING = 14
@@ -99,8 +100,9 @@ _AROUND_BANDS = 5
 
 
 def draw_voice_change(generator: np.random.Generator) -> VoiceChange:
-    """Another speaker from the same recording; a fifth of the time hardly another. chosen: bands within 15%, pace within
-    20% and within 35% more at a moment, which is under half a clock step, at most two gaps of 14 bands."""
+    """Another speaker from the same recording; a fifth of the time hardly another. chosen: bands within 15%, a
+    tenth of the way up within 20% more, pace within 20% and within 35% more at a moment, which is under half a clock step, at
+    most two gaps of 14 bands."""
     strength = 0.1 if generator.random() < 0.2 else 1.0
     warp = float(np.exp(strength * generator.uniform(-0.15, 0.15)))
     knots = strength * (generator.normal(0, 0.15, 6) + np.linspace(0, 1, 6) * generator.uniform(-0.5, 0.5))
@@ -113,14 +115,16 @@ def draw_voice_change(generator: np.random.Generator) -> VoiceChange:
     period = float(generator.uniform(40, 150))
     wavering = strength * float(generator.uniform(0, min(4.0, 0.35 * period / (2 * np.pi))))
     phase, sharpness = float(generator.uniform(0, 2 * np.pi)), strength * float(generator.uniform(-0.9, 0.6))
-    return VoiceChange(warp, curve, pace, missing, wavering, period, phase, sharpness)
+    tilt = strength * float(generator.uniform(-0.08, 0.08))
+    return VoiceChange(warp, curve, pace, missing, wavering, period, phase, sharpness, tilt)
 
 
 def change_voice(mel: np.ndarray, change: VoiceChange) -> np.ndarray:
     """Scaled log-mel [round(F / pace), 80] of another voice saying the same; silence stays silent."""
     times = np.arange(change_length(len(mel), change)) * change.pace
     times += change.wavering * np.sin(2 * np.pi * times / change.period + change.phase)
-    warped = _resample(_resample(mel.T, np.arange(MEL_BINS) * change.warp).T, times)
+    bands = change.warp * (MEL_BINS - 1) * np.linspace(0, 1, MEL_BINS) ** (1 + change.tilt)
+    warped = _resample(_resample(mel.T, bands).T, times)
     around = scipy.ndimage.uniform_filter1d(warped, _AROUND_BANDS, axis=1, mode="nearest")
     changed = np.maximum(warped + change.sharpness * (warped - around) + change.curve, MEL_FLOOR)
     changed[warped <= MEL_FLOOR + 1e-3] = MEL_FLOOR

@@ -76,10 +76,11 @@ export class Log {
   /** What the user last said or wrote. */
   get lastRequest() { return [...this.#list.querySelectorAll(".turn.user p")].at(-1)?.textContent.trim() ?? ""; }
 
-  /** A line of the page's own; the same one is not said twice in a row. */
+  /** A line of the page's own; the same one is not said twice before anything else has been. */
   notice(text) {
-    const last = this.#list.lastElementChild;
-    if (last?.classList.contains("notice") && last.textContent === text) return;
+    for (let line = this.#list.lastElementChild; line?.classList.contains("notice"); line = line.previousElementSibling) {
+      if (line.textContent === text) return;
+    }
     const element = document.createElement("li");
     element.className = "turn notice";
     element.textContent = text;
