@@ -5,13 +5,12 @@ A question's wording says its split. Every fact occurs in training in at least o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from vivavoce.data.answers import Answer
 from vivavoce.data.example import Split
-from vivavoce.data.items import Item, load_table, other_numbers, split_of_wording
+from vivavoce.data.items import Item, choose_by_text, load_table, other_numbers, split_of_wording
 from vivavoce.data.scenes import list_written
 from vivavoce.spoken import say_number
 
@@ -61,8 +60,7 @@ def _ask(family: str, asks: list[str], news: list[str], say: str, answer: Answer
         mark = "kept" if order == 0 else ""
         yield Item(f"fact_{family}", form.format(**slots), reply, answer, is_new=is_new, system=mark, typed=typed)
     # one of the others is spoken, too
-    chosen = typed[hashlib.sha256(reply.encode()).digest()[2] % len(typed)]
-    yield Item(f"fact_{family}", chosen, reply, answer, system="kept", typed=typed)
+    yield Item(f"fact_{family}", choose_by_text(typed, reply, 2), reply, answer, system="kept", typed=typed)
 
 
 def _tabled() -> Iterator[Item]:

@@ -6,6 +6,7 @@ A curriculum draws items from bounded pools, so that every text which is ever sp
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -61,6 +62,11 @@ def choose(generator: np.random.Generator, options):
     return options[int(generator.integers(len(options)))]
 
 
+def choose_by_text(options: Sequence[str], text: str, place: int) -> str:
+    """One of a sequence, the same for the same text; `place` tells choices from one text apart (a byte of its digest)."""
+    return options[hashlib.sha256(text.encode()).digest()[place] % len(options)]
+
+
 def split_of_wording(text: str) -> Split:
     """The split of a question that nothing but its wording assigns to one."""
     return "test" if hashlib.sha256(f"wording {text}".encode()).digest()[0] < _TEST_SHARE_OF_256 else "train"
@@ -75,8 +81,7 @@ def ask_about(task: str, split: Split, generator: np.random.Generator, **slots: 
 
 def reply_to(task: str, ask: str, **slots: str) -> str:
     """The reply: which of its forms is taken depends on the question's wording alone."""
-    forms = load_table("phrasings")[task]["say"]
-    return forms[hashlib.sha256(ask.encode()).digest()[1] % len(forms)].format(**slots)
+    return choose_by_text(load_table("phrasings")[task]["say"], ask, 1).format(**slots)
 
 
 @lru_cache

@@ -6,8 +6,9 @@ Only slots given work change. What is chosen obeys `rules`; what is random depen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -279,7 +280,9 @@ class Generation:
         if not works:
             return {}
         is_open = [slot for slot, work in works.items() if work.allowed.only is None]
-        logits = dict(zip(is_open, self.backend.score_tokens(self._hidden(is_open)))) if is_open else {}
+        logits = (
+            dict(zip(is_open, self.backend.score_tokens(self._stack(is_open, attrgetter("hidden"))))) if is_open else {}
+        )
         chosen = {}
         for slot, work in works.items():
             held = self._slots[slot]
@@ -297,20 +300,13 @@ class Generation:
             held.state = replace(held.state, draws=held.state.draws + 1)
         return chosen
 
-    def _hidden(self, slots: Sequence[int]) -> np.ndarray:
+    def _stack(self, slots: Sequence[int], read: Callable[[SlotState], np.ndarray | None]) -> np.ndarray:
+        """What `read` finds in each slot's state; every slot has read, and heard, by the time it is asked."""
         rows = []
         for slot in slots:
-            hidden = self._slots[slot].state.hidden
-            assert hidden is not None, f"slot {slot} has read nothing yet"
-            rows.append(hidden)
-        return np.stack(rows)
-
-    def _sound(self, slots: Sequence[int]) -> np.ndarray:
-        rows = []
-        for slot in slots:
-            sound = self._slots[slot].state.sound
-            assert sound is not None, f"slot {slot} has heard nothing yet"
-            rows.append(sound)
+            found = read(self._slots[slot].state)
+            assert found is not None, f"slot {slot} has read or heard nothing yet"
+            rows.append(found)
         return np.stack(rows)
 
     def _embed_clocks(self, clocks: Mapping[int, Clock]) -> dict[int, np.ndarray]:
@@ -335,8 +331,8 @@ class Generation:
 
     def _decide(self, clocks: Mapping[int, Clock]) -> dict[int, Outcome]:
         """Turn, words and transcript of each clock step, then the codes of those who speak."""
-        hidden = self._hidden(list(clocks))
-        scores = self.backend.score_clock(hidden, self._sound(list(clocks)))
+        hidden = self._stack(list(clocks), attrgetter("hidden"))
+        scores = self.backend.score_clock(hidden, self._stack(list(clocks), attrgetter("sound")))
         outcomes = {
             slot: self._choose_clock(slot, work, scores, row) for row, (slot, work) in enumerate(clocks.items())
         }
