@@ -41,7 +41,7 @@ def vocabulary() -> Vocabulary:
 
 def say(word: str) -> np.ndarray:
     """Sixty frames of a tone of the word's own, then thirty of silence."""
-    centre = {"how": 10, "many": 30, "stop": 50, "balls": 68}[word]
+    centre = {"how": 8, "many": 24, "stop": 72, "balls": 46}[word]
     tone = 3 * np.exp(-(((np.arange(80) - centre) / 5.0) ** 2)) + MEL_FLOOR
     return np.concatenate([np.tile(tone, (60, 1)), np.full((30, 80), MEL_FLOOR)])
 
