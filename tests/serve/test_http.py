@@ -256,6 +256,7 @@ def test_health_metrics_and_the_description_of_the_api(address):
         "talkers": 0,
         "slots": 2,
     }
+    assert httpx.get(f"{address}/v1/models").status_code == 200
     metrics = httpx.get(f"{address}/metrics").text
     assert "vivavoce_slots 2.0" in metrics
     assert 'vivavoce_http_requests_total{path="/v1/models",status="200"}' in metrics
