@@ -27,6 +27,9 @@ from vivavoce.serve.user_turn import UserTurn
 from vivavoce.serve.vad import VoiceActivity
 from vivavoce.serve.wire import WireError
 
+OWN_PACE_STEPS = 3
+"""Clock steps after a message was read in which the model begins by itself, as it learned to; only then it is made to. Made to
+in the very step after it, it began in the middle of a word (experiments/LOG.md)."""
 MICROPHONE_GAP_S = 0.2
 """No sound for this long: the microphone counts as closed and the server's clock drives the slot."""
 
@@ -72,6 +75,7 @@ class RealtimeSession:
         self._is_foreseen = False
         """Whether the next clock step was foreseen already."""
         self._last_append_s = float("-inf")
+        self._own_pace_steps = 0
         self._started_s = now_s
         self.emit("session.created", session=self.show())
         if settings.kind == "realtime":
@@ -116,10 +120,16 @@ class RealtimeSession:
                 pcm = self.turn.hearing.pop()
                 self.turn.hear(pcm, is_committed=is_committed)
             fed = self.context.take(pcm)
+        self._own_pace_steps = OWN_PACE_STEPS if fed.inserts else max(0, self._own_pace_steps - 1)
         force = None
         if self.must_stop:
             force = "stop"
-        elif self.state is State.AWAITING and not self.context.has_replay and not self.turn.hearing.committed_waiting:
+        elif (
+            self.state is State.AWAITING
+            and not self._own_pace_steps
+            and not self.context.has_replay
+            and not self.turn.hearing.committed_waiting
+        ):
             force = "speak"
         self.must_stop = False
         operations = self.context.take_operations()
