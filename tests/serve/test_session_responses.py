@@ -126,3 +126,13 @@ def test_without_a_microphone_the_server_keeps_time_itself(talk):
     for idx in range(1, 11):
         talk.run(0.08)
         assert abs(len(talk.of("response.output_audio.delta")) - start - idx) <= 1
+
+
+def test_who_types_is_answered_at_the_models_own_pace_for_three_steps_and_then_for_certain(talk):
+    write(talk, "hello")
+    talk.send("response.create")
+    talk.silence(1.0)
+    read = next(idx for idx, given in enumerate(talk.inputs) if given.inserts and given.inserts[-1].role == "user")
+    asked = talk.inputs[read : read + 4]
+    assert [given.force for given in asked] == [None, None, None, "speak"]
+    assert all(given.may_speak for given in asked)
