@@ -21,6 +21,7 @@ from vivavoce.data.retyping import type_question
 _JUMBLE_SHARE = 0.2
 """Of texts, how many are words in no order. chosen."""
 _JUMBLE_WORDS = (2, 8)
+"""At least, and fewer than."""
 MAX_WORDS = 14
 _SPOKEN = re.compile(r"[a-z' ,:?.-]+")
 

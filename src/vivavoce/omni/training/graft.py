@@ -22,7 +22,11 @@ _RIDGE = 1e-5
 
 @torch.no_grad()
 def graft(stem: Stem, known: Stem, batches: Iterable[EarBatch]) -> float:
-    """Refit the last layer of `stem` so that it says what `known` says of `batches`; the share of variance that it explains.
+    """Refit the last layer of `stem` in place so that it says what `known` says of `batches`, before the norm, whose weights it
+    takes over; the share of variance that it explains, at most 1.
+
+    Shapes: features [N, C] of all N clock steps that are no padding, wanted [N, D]. Source: ridge regression (Hoerl and
+    Kennard 1970), solved by its normal equations, with an intercept.
 
     Raises: DataError if `batches` are none, or of silence alone.
     """
