@@ -58,7 +58,7 @@ from vivavoce.run import Run
 _CHECKED_EXAMPLES = 200
 _FITTED_UTTERANCES = 64
 _FITTED_STEPS = 24
-"""Recordings that a stem is fitted on: some 60,000 clock steps for 321 numbers each. chosen."""
+"""Recordings that a stem is fitted on: some 50,000 clock steps for 321 numbers each. chosen."""
 
 
 def train(
