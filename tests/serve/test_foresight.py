@@ -104,7 +104,7 @@ def test_nothing_is_foreseen_in_speech_in_noise_or_long_after():
 
 
 @pytest.mark.parametrize(
-    ("eagerness", "bias", "patience_ms"), [("low", -2.0, 2000), ("auto", 1.25, 800), ("high", 2.0, 400)]
+    ("eagerness", "bias", "patience_ms"), [("low", -3.25, 2000), ("auto", 0.0, 800), ("high", 0.75, 400)]
 )
 def test_the_wish_to_speak_grows_with_a_silence_that_nobody_fills(eagerness, bias, patience_ms):
     taking = TurnTaking(EnergyVad, TurnDetection(kind="semantic_vad", eagerness=eagerness))

@@ -38,6 +38,9 @@ class OmniConfig(LlamaConfig):
     stem_blocks: list[int] = field(default_factory=lambda: [2, 3, 3])
     eye_width: int = 128
     transcript_delay_steps: int = 2
+    speak_bias: float = 0.0
+    """Added to the logit of `<speak>` in live talks, on top of what a session asks for: how much a checkpoint has to be pushed to
+    answer in time, measured for its weights (`recipes/serve_foresight.py`)."""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs):  # type: ignore[override]

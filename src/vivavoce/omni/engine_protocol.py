@@ -32,7 +32,7 @@ class SlotInput:
     user_pcm: [1280] float32 at 16,000 Hz, or None when the microphone is muted (not the same as silence).
     inserts: messages fed as token steps *before* this clock step, in order: instructions (role system), typed text,
         pictures and films (role user), earlier turns of a conversation (any role; audio parts are heard in no time).
-    speak_bias: added to the logit of `<speak>`; positive is more eager.
+    speak_bias: added to the logit of `<speak>`; positive is more eager than the engine is by itself.
     may_speak: False masks `<speak>` (the gate of `server_vad` and of no turn detection). A slot that speaks goes on.
     force: "speak" makes this step a `<speak>` even where `may_speak` is False, "stop" a `<stop>`; in a slot that
         speaks already (or is silent already) it does nothing.

@@ -295,7 +295,7 @@ def _listen(now: _Slot, user_pcm: np.ndarray | None) -> tuple[_Slot, str]:
 
 
 def _wants_to_speak(now: _Slot, bias: float) -> bool:
-    wait = 1 if bias > 1.5 else 2 if bias >= 0 else 5
+    wait = 1 if bias > 0.5 else 2 if bias >= 0 else 5
     return now.loud_frames >= 3 and now.quiet_frames >= wait
 
 

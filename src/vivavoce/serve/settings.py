@@ -11,9 +11,8 @@ from vivavoce.serve.wire import WireError
 DEFAULT_INSTRUCTIONS = "You are vivavoce, a small model that hears, sees, reads, speaks and draws. Answer briefly."
 OPENAI_VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 """Names that stock clients send; they mean our preset voice here, and the session says which it is."""
-EAGERNESS_BIAS = {"low": -2.0, "medium": 1.25, "auto": 1.25, "high": 2.0}
-"""Added to the logit of `<speak>`. medium is the most careful of those tried whose waits on training talks leave the server its 40 ms
-within 200 and 320 ms. measured: `recipes/serve_foresight.py --split train`, docs/serve.md."""
+EAGERNESS_BIAS = {"low": -3.25, "medium": 0.0, "auto": 0.0, "high": 0.75}
+"""Added to the logit of `<speak>`, beside what the checkpoint itself needs (`OmniConfig.speak_bias`)."""
 PATIENCE_MS = {"low": 2000, "medium": 800, "auto": 800, "high": 400}
 """Silence after speech from which on the bias grows by `IMPATIENCE` a clock step: a model that let the moment pass wishes
 to speak less and less. measured: LOG 2026-11-29."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vivavoce.assets import resolve
+from vivavoce.assets import KOKORO_ENGLISH, resolve
 from vivavoce.content import Audio
 from vivavoce.data.voices.programs import find_phonemes
 from vivavoce.errors import ConfigError, MissingExtraError
@@ -103,22 +103,35 @@ def _piper(voice: str) -> tuple[Any, dict[str, Any]]:
 
 
 def speak_kokoro(text: str, voice: str, pace: float) -> Audio:
-    """Kokoro with one of the packaged style vectors."""
-    session, styles, vocabulary = _kokoro()
-    phonemes = find_phonemes(text)
+    """Kokoro with one of the packaged style vectors; `first+second` is the mean of two, a speaker of its own."""
+    names = voice.split("+")
+    phonemes = find_phonemes(text, "en-gb" if names[0].startswith("b") else "en-us")
     for old, new in _KOKORO_SYMBOLS:
         phonemes = phonemes.replace(old, new)
+    session, vocabulary = _kokoro()
     tokens = [vocabulary[symbol] for symbol in phonemes if symbol in vocabulary][:510]
-    style = styles[voice][max(0, len(tokens) - 1)].reshape(1, 256).astype(np.float32)
-    feed = {"tokens": np.array([[0, *tokens, 0]], np.int64), "style": style, "speed": np.array([pace], np.float32)}
-    return Audio(np.asarray(session.run(None, feed)[0], np.float32).reshape(-1), 24_000)
+    # a style's row goes with the number of tokens
+    style = np.mean([_kokoro_styles()[name][max(0, len(tokens) - 1)] for name in names], axis=0).reshape(1, 256)
+    feed = {"tokens": np.array([[0, *tokens, 0]], np.int64), "style": style.astype(np.float32)}
+    said = session.run(None, feed | {"speed": np.array([pace], np.float32)})[0]
+    return Audio(np.asarray(said, np.float32).reshape(-1), 24_000)
 
 
 @functools.cache
-def _kokoro() -> tuple[Any, Any, dict[str, int]]:
+def _kokoro() -> tuple[Any, dict[str, int]]:
     folder = resolve("kokoro")
-    vocabulary = json.loads((folder / "vocab.json").read_text())["vocab"]
-    return _session(str(folder / "model.onnx")), np.load(folder / "voices.npz", allow_pickle=False), vocabulary
+    return _session(str(folder / "model.onnx")), json.loads((folder / "vocab.json").read_text())["vocab"]
+
+
+@functools.cache
+def _kokoro_styles() -> dict[str, np.ndarray]:
+    """Style vectors [510, 1, 256] by name: the Japanese ones that come with the model, the English ones beside it."""
+    with np.load(resolve("kokoro") / "voices.npz", allow_pickle=False) as japanese:
+        styles = {name: np.asarray(japanese[name]) for name in japanese.files}
+    english = resolve("kokoro-styles")
+    return styles | {
+        name: np.fromfile(english / f"{name}.bin", np.float32).reshape(-1, 1, 256) for name in KOKORO_ENGLISH
+    }
 
 
 def _session(path: str | bytes) -> Any:

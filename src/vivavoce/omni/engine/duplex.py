@@ -72,12 +72,15 @@ class OmniEngine:
         model_name: str,
         num_slots: int,
         voice_name: str = "heart",
+        speak_bias: float = 0.0,
     ) -> None:
         self.generation, self.writer = generation, writer
         self.voice, self.painter = voice, painter
         self._name, self._num_slots, self._voice_name = model_name, num_slots, voice_name
         self._slots: dict[int, _Slot] = {}
         self._answers: set[int] = set()
+        self.speak_bias = speak_bias
+        """Added to each live step's own (`OmniConfig.speak_bias`)."""
         self.draws_apart = False
         """Whether `step` leaves a drawing to `draw`, so that other slots can be stepped in between."""
 
@@ -151,12 +154,13 @@ class OmniEngine:
                 self._undo_reading(slot, before[slot])
             raise
         mels = {slot: self._hear(slot, given.user_pcm) for slot, given in inputs.items()}
-        works = {
-            slot: Clock(mels[slot], given.may_speak, given.force, given.speak_bias, may_draw=self.painter is not None)
-            for slot, given in inputs.items()
-        }
+        works = {slot: self._plan(mels[slot], given) for slot, given in inputs.items()}
         outcomes = self.generation.advance(works)
         return {slot: self._finish(slot, before[slot], outcomes[slot], reads[slot]) for slot in inputs}
+
+    def _plan(self, mel: np.ndarray, given: SlotInput) -> Clock:
+        bias = given.speak_bias + self.speak_bias
+        return Clock(mel, given.may_speak, given.force, bias, may_draw=self.painter is not None)
 
     # ---- long work in pieces: opening, reading, drawing. A slot in the middle of it must not be stepped.
 

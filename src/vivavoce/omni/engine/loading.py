@@ -38,7 +38,15 @@ def make_engine(
     is_onnx = arithmetic.name.startswith("onnx")
     voice: Voice | None = None if checkpoint.codec is None else make_voice(checkpoint.codec, is_onnx=is_onnx)
     painter: Painter | None = None if checkpoint.images is None else TokenizerPainter(checkpoint.images)
-    return OmniEngine(generation, writer, voice=voice, painter=painter, model_name=checkpoint.name, num_slots=num_slots)
+    return OmniEngine(
+        generation,
+        writer,
+        voice=voice,
+        painter=painter,
+        model_name=checkpoint.name,
+        num_slots=num_slots,
+        speak_bias=checkpoint.model.config.speak_bias,
+    )
 
 
 def make_backend(checkpoint: Checkpoint, backend: str = "auto", *, num_threads: int = 1) -> Backend:

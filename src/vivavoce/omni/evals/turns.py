@@ -3,7 +3,7 @@
 The user talks as in training, and the model's answer is put off for `PATIENCE_STEPS`: at every step until then the margin
 logit(`<speak>`) - logit(stay) says from which bias on the turn would have been taken there. The first such step counts:
 before the user's end it is a false start, after it the wait. The model reads the true transcript here; what it does with its own
-`recipes/serve_foresight.py` shows, from which `EAGERNESS_BIAS` is chosen, and in real time `viva bench latency`.
+`recipes/serve_foresight.py` shows, from which `OmniConfig.speak_bias` is chosen, and in real time `viva bench latency`.
 """
 
 from __future__ import annotations
