@@ -16,9 +16,14 @@ import numpy as np
 import soundfile
 
 from vivavoce.content import Audio
+from vivavoce.data.voices.diphones import FOREIGN_VOICES, write_script
 from vivavoce.errors import AssetError
 
-_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "festival": "festival festvox-kdlpc16k festvox-kallpc16k"}
+_FESTIVAL = (
+    "festival festvox-kdlpc16k festvox-kallpc16k festvox-czech-machac festvox-czech-ph festvox-czech-dita festvox-czech-krb "
+    "festvox-italp16k festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv"
+)
+_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "festival": _FESTIVAL}
 # chosen: a sentence takes well under a second; a hung program is not waited for
 _TIMEOUT_S = 60
 _ESPEAK_WORDS_A_MINUTE = 175
@@ -39,14 +44,17 @@ def speak_espeak(text: str, voice: str, pace: float) -> Audio:
 
 
 def speak_festival(text: str, voice: str, pace: float) -> Audio:
-    """A diphone voice of festival."""
+    """A diphone voice of festival; one of another language reads English with an accent (`diphones`)."""
     quoted = text.replace("\\", " ").replace('"', " ")
     with tempfile.TemporaryDirectory() as folder:
         out, script = Path(folder) / "said.wav", Path(folder) / "say.scm"
-        script.write_text(
-            f"(voice_{voice})\n(Parameter.set 'Duration_Stretch {1 / pace:.4f})\n"
-            f'(utt.save.wave (utt.synth (Utterance Text "{quoted}")) "{out}" \'riff)\n'
-        )
+        if voice in FOREIGN_VOICES:
+            script.write_text(write_script(quoted, FOREIGN_VOICES[voice], pace, str(out)))
+        else:
+            script.write_text(
+                f"(voice_{voice})\n(Parameter.set 'Duration_Stretch {1 / pace:.4f})\n"
+                f'(utt.save.wave (utt.synth (Utterance Text "{quoted}")) "{out}" \'riff)\n'
+            )
         # its usual heap of 10 million cells takes longer to clear than a sentence takes to say
         command = ["festival", "--heap", "300000", "-b", str(script)]
         try:

@@ -21,6 +21,7 @@ from vivavoce.omni.training.places import (
     digest_data,
     find_vocabulary,
     find_weights,
+    is_held_out,
     make_sense_loop,
     prepare_user_mels,
     set_up,
@@ -86,8 +87,8 @@ def _train(
     shape, seed = PRESETS[config.preset](), config.loop.seed
     tokens = find_vocabulary(run.path, [run.path, *([start_from] if start_from else [])], shape)
     mels = prepare_user_mels(data)
-    held_out = [Shards(folder) for folder in mels if folder.name.endswith("-test")]
-    learned = [Shards(folder) for folder in mels if not folder.name.endswith("-test")]
+    held_out = [Shards(folder) for folder in mels if is_held_out(folder)]
+    learned = [Shards(folder) for folder in mels if not is_held_out(folder)]
     torch.manual_seed(seed)
     ear = Ear(shape) if start_from is None else start_ear(start_from, shape, tokens)
     nn.Module.to(ear, place.device)

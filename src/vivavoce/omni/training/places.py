@@ -62,6 +62,11 @@ def prepare_user_mels(data: Path) -> list[Path]:
     return mels
 
 
+def is_held_out(folder: Path) -> bool:
+    """Whether recordings are there to be measured on and never learned from: their folder's name ends in -test."""
+    return folder.name.endswith("-test")
+
+
 def find_vocabulary(run: Path, places: Iterable[Path], shape: OmniConfig) -> Vocabulary:
     """That of the first place that has one, else a new one learned from the curriculum; kept in `run`."""
     load = partial(load_vocabulary, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)

@@ -45,6 +45,7 @@ from vivavoce.omni.training.places import (
     digest_data,
     find_vocabulary,
     find_weights,
+    is_held_out,
     load_ear,
     load_namer,
     load_trunk,
@@ -206,7 +207,7 @@ def _train(
 
 
 def _sample_recordings(data: Path, vocabulary: Vocabulary, seed: int) -> Iterator[EarBatch]:
-    learned = [Shards(folder) for folder in prepare_user_mels(data) if not folder.name.endswith("-test")]
+    learned = [Shards(folder) for folder in prepare_user_mels(data) if not is_held_out(folder)]
     utterances = Utterances(learned, vocabulary, _FITTED_UTTERANCES, seed=seed)
     return (utterances[step] for step in range(_FITTED_STEPS))
 
