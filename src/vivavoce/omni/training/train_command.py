@@ -261,6 +261,7 @@ def pack(
     images: Path,
     out: Path = Path("checkpoints/nano"),
     card: Path | None = None,
+    speak_bias: float = 0.0,
 ) -> None:
     """Write a checkpoint from the newest state of a run, finished or not, with the two tokenizers.
 
@@ -270,10 +271,13 @@ def pack(
         images: folder of the image tokenizer.
         out: folder to write.
         card: model card to put in as README.md.
+        speak_bias: how much these weights have to be pushed to answer in time (recipes/serve_foresight.py); it can be changed in
+            the checkpoint's config.json later.
     """
     shape = PRESETS[json.loads((run / "config.json").read_text())["config"]["preset"]]()
     model = load_trunk(run, shape)
     vocabulary = load_vocabulary(run, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
+    model.config.speak_bias = speak_bias
     text = card.read_text() if card is not None else ""
     save_checkpoint(out, model, vocabulary, codec=_find_codec(codec), images=_find_pictures(images), card=text)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
