@@ -158,7 +158,7 @@ class OmniEngine:
         outcomes = self.generation.advance(works)
         return {slot: self._finish(slot, before[slot], outcomes[slot], reads[slot]) for slot in inputs}
 
-    def _plan(self, mel: np.ndarray, given: SlotInput) -> Clock:
+    def _plan(self, mel: np.ndarray | None, given: SlotInput) -> Clock:
         bias = given.speak_bias + self.speak_bias
         return Clock(mel, given.may_speak, given.force, bias, may_draw=self.painter is not None)
 

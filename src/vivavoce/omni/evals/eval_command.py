@@ -198,6 +198,8 @@ def speech(options: Annotated[SpeechOptions, tyro.conf.arg(name="")]) -> None:
 def duplex(options: Annotated[DuplexOptions, tyro.conf.arg(name="")]) -> None:
     """Turn-taking in live talk: gap to the first own sound, false starts in pauses, stops after barge-in, back-channels."""
     loaded, voices = load_omni(options.model), Renderings(options.renderings)
+    # its own wish alone: the push is for a server that lets nobody answer silence, and nothing here holds it back
+    loaded.engine.speak_bias = 0.0
 
     def render(what: Speech | Sound | Audio) -> Audio:
         if isinstance(what, Audio):
