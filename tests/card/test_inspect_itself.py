@@ -24,10 +24,11 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which somebody ran `inspect eval vivavoce/over_refusal`, and nothing else of ours."""
     folder = tmp_path_factory.mktemp("third party")
     command = [
-        str(INSPECT), "eval", "vivavoce/over_refusal", "--model", "viva-fake/good", "--display", "none",
+        str(INSPECT), "eval", "vivavoce/over_refusal", "--model", "viva-fake/good", "--display", "plain",
         "-T", "studio=tones", "-T", "limit=2", "-T", "arms=text,audio", "-T", "seed=3",
     ]  # fmt: skip
-    environment = {**os.environ, "INSPECT_LOG_DIR": str(folder / "logs")}
+    # its own files, too: seen once, beside other runs on the machine, an exit code of 1 and not a word
+    environment = {**os.environ, "INSPECT_LOG_DIR": str(folder / "logs"), "XDG_DATA_HOME": str(folder / "data")}
     environment.pop("VIVA_CARD_MEDIA", None)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
