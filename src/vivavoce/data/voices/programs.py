@@ -5,6 +5,7 @@ Raises throughout: AssetError if the program is missing or fails, naming the Deb
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import shutil
@@ -55,15 +56,17 @@ def speak_festival(text: str, voice: str, pace: float) -> Audio:
                 f"(voice_{voice})\n(Parameter.set 'Duration_Stretch {1 / pace:.4f})\n"
                 f'(utt.save.wave (utt.synth (Utterance Text "{quoted}")) "{out}" \'riff)\n'
             )
-        # its usual heap of 10 million cells takes longer to clear than a sentence takes to say
-        command = ["festival", "--heap", "300000", "-b", str(script)]
         try:
-            _call(command)
+            # its usual heap of 10 million cells takes longer to clear than a sentence takes to say
+            _call(["festival", "--heap", "300000", "-b", str(script)])
         except AssetError:
-            # a long sentence needs more (seen: nine words, exit code 255)
-            _call(["festival", "-b", str(script)])
+            # a long sentence needs more (seen: nine words, exit code 255), and a voice that is absent fails alike
+            with contextlib.suppress(AssetError):
+                _call(["festival", "-b", str(script)])
         if not out.exists():
-            raise AssetError(f"festival has no voice {voice}; apt install {_PACKAGES['festival']}, or leave it out")
+            raise AssetError(
+                f"festival said nothing with the voice {voice}; if it is not installed: apt install {_FESTIVAL}, or leave it out"
+            )
         return _read(out.read_bytes())
 
 
