@@ -27,8 +27,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(INSPECT), "eval", "vivavoce/over_refusal", "--model", "viva-fake/good", "--display", "plain",
         "-T", "studio=tones", "-T", "limit=2", "-T", "arms=text,audio", "-T", "seed=3",
     ]  # fmt: skip
-    # its own files, too: seen once, beside other runs on the machine, an exit code of 1 and not a word
-    environment = {**os.environ, "INSPECT_LOG_DIR": str(folder / "logs"), "XDG_DATA_HOME": str(folder / "data")}
+    environment = {**os.environ, "INSPECT_LOG_DIR": str(folder / "logs")}
     environment.pop("VIVA_CARD_MEDIA", None)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
