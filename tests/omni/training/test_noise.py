@@ -25,6 +25,16 @@ def test_a_tilt_moves_low_bands_and_leaves_the_ends() -> None:
     assert sorted(changed[0].argsort()[-3:].tolist()) == [0, 12, 79]
 
 
+def test_a_bend_moves_each_region_by_itself() -> None:
+    mel = np.random.default_rng(1).normal(0, 1, (4, MEL_BINS)).clip(MEL_FLOOR).astype(np.float32)
+    bend = np.zeros(MEL_BINS)
+    bend[20:40], bend[50:60] = 2.0, -1.0
+    changed = change_voice(mel, VoiceChange(1.0, FLAT, bend=bend))
+    np.testing.assert_allclose(changed[:, 20:40], mel[:, 22:42], atol=1e-5)
+    np.testing.assert_allclose(changed[:, 50:60], mel[:, 49:59], atol=1e-5)
+    np.testing.assert_allclose(changed[:, 60:], mel[:, 60:], atol=1e-5)
+
+
 def test_no_change_changes_nothing() -> None:
     mel = np.random.default_rng(0).normal(0, 1, (5, MEL_BINS)).clip(MEL_FLOOR).astype(np.float32)
     assert np.allclose(change_voice(mel, VoiceChange(1.0, FLAT)), mel)

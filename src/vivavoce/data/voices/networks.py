@@ -111,7 +111,7 @@ def speak_kokoro(text: str, voice: str, pace: float) -> Audio:
     session, vocabulary = _kokoro()
     tokens = [vocabulary[symbol] for symbol in phonemes if symbol in vocabulary][:510]
     # a style's row goes with the number of tokens
-    style = np.mean([_kokoro_styles()[name][max(0, len(tokens) - 1)] for name in names], axis=0).reshape(1, 256)
+    style = np.mean([_kokoro_style(name)[max(0, len(tokens) - 1)] for name in names], axis=0).reshape(1, 256)
     feed = {"tokens": np.array([[0, *tokens, 0]], np.int64), "style": style.astype(np.float32)}
     said = session.run(None, feed | {"speed": np.array([pace], np.float32)})[0]
     return Audio(np.asarray(said, np.float32).reshape(-1), 24_000)
@@ -124,14 +124,12 @@ def _kokoro() -> tuple[Any, dict[str, int]]:
 
 
 @functools.cache
-def _kokoro_styles() -> dict[str, np.ndarray]:
-    """Style vectors [510, 1, 256] by name: the Japanese ones that come with the model, the English ones beside it."""
+def _kokoro_style(name: str) -> np.ndarray:
+    """Style vectors [510, 1, 256]: a Japanese voice's come with the model, an English one's in a package of their own."""
+    if name in KOKORO_ENGLISH:
+        return np.fromfile(resolve("kokoro-styles") / f"{name}.bin", np.float32).reshape(-1, 1, 256)
     with np.load(resolve("kokoro") / "voices.npz", allow_pickle=False) as japanese:
-        styles = {name: np.asarray(japanese[name]) for name in japanese.files}
-    english = resolve("kokoro-styles")
-    return styles | {
-        name: np.fromfile(english / f"{name}.bin", np.float32).reshape(-1, 1, 256) for name in KOKORO_ENGLISH
-    }
+        return np.asarray(japanese[name])
 
 
 def _session(path: str | bytes) -> Any:
