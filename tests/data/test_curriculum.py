@@ -88,7 +88,7 @@ def test_typed_requests_to_draw_are_new_in_training_and_from_the_pool_in_tests()
         groups = [group for scene in scenes for group in scene.groups]
         assert all(is_held_out(group.name, group.colour) == (split == "test") for group in groups)
         assert (set(scenes) <= pool) == (split == "test")
-        assert len({scene for scene in scenes if len(scene.groups) > 1}) > (40 if split == "train" else 5)
+        assert len({scene for scene in scenes if len(scene.groups) > 1}) > (30 if split == "train" else 5)
 
 
 def test_style_seeds_of_training_testing_and_judging_do_not_overlap():
@@ -111,6 +111,20 @@ def test_parts_are_the_modalities_that_an_example_claims(examples):
         if asked is not None:
             assert find_modalities(asked) == example.inputs, example.example_id
             assert find_modalities(replied) == example.outputs, example.example_id
+
+
+def test_a_picture_that_comes_alone_is_captioned_as_it_would_be_said(examples):
+    drawn = [example for example in examples if "image" in example.outputs]
+    assert len(drawn) > 20
+    for example in drawn:
+        said = [getattr(part, "transcript", None) for part in example.messages.messages[-1].parts]
+        if example.outputs == {"image"}:
+            assert example.caption.startswith(("here is ", "here are "))
+            assert example.answer.keys
+            assert all(any(form in example.caption for form in forms) for forms in example.answer.keys)
+        else:
+            assert example.caption == ""
+            assert any(text and text.startswith(("here is ", "here are ")) for text in said)
 
 
 def test_every_unrendered_part_has_its_speech_in_order(examples):

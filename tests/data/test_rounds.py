@@ -8,6 +8,7 @@ import pytest
 from vivavoce.content import Image, Video
 from vivavoce.data.curriculum import iterate_examples
 from vivavoce.data.example import Example, Split
+from vivavoce.data.items import load_table
 from vivavoce.data.pools import list_items
 from vivavoce.data.scenes import COLOUR_NAMES, is_held_out
 from vivavoce.data.shapes import THINGS
@@ -42,6 +43,18 @@ def test_answers_about_one_picture_agree_with_one_another() -> None:
             assert numbers == set(described)
             counted += 1
     assert counted > 5
+
+
+def test_what_a_drawing_is_said_to_be_is_what_is_said_when_it_is_made() -> None:
+    said = {item.say for item in list_items("draw", "train")}
+    kinds = set()
+    for example in list_looking("train", 300):
+        turns = example.messages.messages
+        asked = load_table("phrasings")["drawn"]["ask"]
+        for question, reply in zip(turns[::2], turns[1::2]):
+            if question.text in asked:
+                kinds.add((reply.text in said, "the word " in reply.text, "here are " in reply.text))
+    assert {(True, False, False), (True, True, False), (True, False, True)} <= kinds
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -209,6 +209,7 @@ def build_example(
         Conversation(messages),
         _answer_for(item, wanted),
         tuple(speeches),
+        caption=item.say if wanted == {"image"} else "",
     )
 
 

@@ -19,10 +19,11 @@ _DRAW_KINDS: tuple[SceneKind, ...] = (
     "single", "single", "single", "single", "many", "many", "placed", "placed", "pair", "digits", "word",
 )  # fmt: skip
 _TYPED_KINDS: tuple[SceneKind, ...] = (
-    "single", "single", "placed", "many", "many", "pair", "pair", "pair", "groups", "groups", "digits", "word",
+    "single", "placed", "many", "many", "pair", "pair", "pair", "groups", "groups", "digits", "digits",
+    "word", "word", "word", "word", "word",
 )  # fmt: skip
-"""What training asks for in writing: mostly several things at once, which cannot be learned by heart as one thing of one
-colour can (experiments/LOG.md)."""
+"""What training asks for in writing: of things mostly several at once, which cannot be learned by heart as one thing of one
+colour can, and many words, whose letters take longest to learn (experiments/LOG.md)."""
 
 
 def draw_typed(split: Split, generator: np.random.Generator) -> Item:
@@ -46,16 +47,29 @@ def drawing_item(
     task: str, ask: str, is_new: bool, target: Scene, *, scene: Scene | None = None, film: Film | None = None
 ) -> Item:
     """An item whose right answer is the drawing of `target`; when it is also spoken, the words name what was drawn."""
+    say = _present(task, ask, target)
+    answer = Answer("keys", say, _target_keys(target), scene=target)
+    return Item(task, ask, say, answer, scene=scene, film=film, target=target, is_new=is_new)
+
+
+def drawn_item(scene: Scene, split: Split, generator: np.random.Generator) -> Item:
+    """An item that shows a drawing and asks the one who made it what it is; answered in the words that go with drawing it."""
+    ask, is_new = ask_about("drawn", split, generator)
+    say = _present("draw", ask, scene)
+    return Item("drawn", ask, say, Answer("keys", say, _target_keys(scene)), scene=scene, is_new=is_new)
+
+
+def _present(task: str, ask: str, target: Scene) -> str:
     short = name_target(target) if target.written else " and ".join(name_group(group) for group in target.groups)
     say = reply_to(task, ask, what=short)
-    if sum(group.count for group in target.groups) > 1:
-        say = say.replace("here is", "here are")
-    keys = tuple(group_forms(group) for group in target.groups)
+    is_one = sum(group.count for group in target.groups) <= 1
+    return say if is_one else say.replace("here is", "here are")
+
+
+def _target_keys(target: Scene) -> tuple[tuple[str, ...], ...]:
     if target.written:
-        keys = ((target.written if not target.written.isdigit() else say_number(int(target.written)),),)
-    return Item(
-        task, ask, say, Answer("keys", say, keys, scene=target), scene=scene, film=film, target=target, is_new=is_new
-    )
+        return ((say_number(int(target.written)) if target.written.isdigit() else target.written,),)
+    return tuple(group_forms(group) for group in target.groups)
 
 
 def _copy(split: Split, generator: np.random.Generator) -> Item:

@@ -185,6 +185,7 @@ class Example:
     answer: Answer
     speeches: tuple[Speech, ...] = ()
     timeline: Timeline | None = None
+    caption: str = ""
 
     @property
     def cell(self) -> str:
@@ -241,7 +242,7 @@ def fill_speech(example: Example, audios: Sequence[Audio]) -> Conversation:
 
 
 def list_texts(example: Example) -> list[str]:
-    """Every text in the example, transcripts and live speech included, in order; for tokenizer training."""
+    """Every text in the example, transcripts, live speech and caption included, in order; for tokenizer training."""
     texts: list[str] = []
     for message in example.messages.messages:
         for part in message.parts:
@@ -251,4 +252,6 @@ def list_texts(example: Example) -> list[str]:
                 texts.append(text)
     if example.timeline is not None:
         texts.extend(speech.text for speech in example.timeline.speeches)
+    if example.caption:
+        texts.append(example.caption)
     return texts

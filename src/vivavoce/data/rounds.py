@@ -10,6 +10,7 @@ import numpy as np
 
 from vivavoce.content import Conversation, Message, Part, Text
 from vivavoce.data.drawing import draw_film, draw_scene
+from vivavoce.data.drawing_tasks import drawn_item
 from vivavoce.data.example import Example, Split, find_modalities
 from vivavoce.data.items import Item, choose
 from vivavoce.data.pools import list_items
@@ -74,8 +75,8 @@ def choose_kind(generator: np.random.Generator) -> SceneKind:
 def _look(split: Split, generator: np.random.Generator) -> tuple[Part, list[Item], bool]:
     kind = choose_kind(generator)
     scene = sample_scene(kind, split, generator)
-    tasks = [name for name, task in PICTURE_TASKS.items() if kind in task.kinds]
-    items = [PICTURE_TASKS[name].ask(scene, split, generator) for name in _choose_questions(tasks, generator)]
+    asks = {name: task.ask for name, task in PICTURE_TASKS.items() if kind in task.kinds} | {"drawn": drawn_item}
+    items = [asks[name](scene, split, generator) for name in _choose_questions(list(asks), generator)]
     style, is_new = choose_style(split, generator)
     return draw_scene(scene, style), _drop_repeated(items), is_new
 

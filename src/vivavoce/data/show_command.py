@@ -42,6 +42,8 @@ def show(
             for order, part in enumerate(message.parts):
                 where = "" if out is None else _write(part, out / f"{example.example_id}-{number}{order}")
                 print(f"  {message.role:<9} {_describe(part)}{where}")
+        if example.caption:
+            print(f"  {'(itself)':<9} text   {example.caption}")
 
 
 def check(

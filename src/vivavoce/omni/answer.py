@@ -13,7 +13,7 @@ from vivavoce.errors import DataError
 from vivavoce.omni.checkpoint import load_checkpoint
 from vivavoce.omni.engine.answering import Answering, Piece, Script, to_message
 from vivavoce.omni.engine.duplex import OmniEngine
-from vivavoce.omni.engine.generation import Feed, Outcome, Work
+from vivavoce.omni.engine.generation import Clock, Outcome, Token, Work, finish
 from vivavoce.omni.engine.loading import make_engine
 from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.voice import decode_all
@@ -111,10 +111,10 @@ def answer_requests(
                 if on_done is not None:
                     on_done(len(done))
             works = {slot: running.work for slot, running in active.items() if running.work is not None}
-            outcomes = engine.generation.advance({s: w for s, w in works.items() if not isinstance(w, Feed)})
-            for slot, outcome in outcomes.items():
+            shared = {slot: work for slot, work in works.items() if isinstance(work, Token | Clock)}
+            for slot, outcome in engine.generation.advance(shared).items():
                 active[slot].send(outcome)
-            _read_given(engine, active)
+            _work_alone(engine, active)
     finally:
         for slot in active:
             engine.generation.close(slot)
@@ -139,20 +139,19 @@ class _Running:
 
 
 def _start(engine: OmniEngine, slot: int, request: AnswerRequest) -> _Running:
-    answering = Answering(request, engine.writer, engine.generation.sampling)
+    answering = Answering(request, engine.writer, engine.generation.sampling, engine.painter)
     engine.generation.open(slot, request.seed)
     running = _Running(answering, answering.run())
     running.send(None)
-    _read_given(engine, {slot: running})
+    _work_alone(engine, {slot: running})
     return running
 
 
-def _read_given(engine: OmniEngine, active: dict[int, _Running]) -> None:
+def _work_alone(engine: OmniEngine, active: dict[int, _Running]) -> None:
     """Do all work that needs no company."""
     for slot, running in active.items():
-        while isinstance(running.work, Feed):
-            engine.generation.feed(slot, running.work)
-            running.send(None)
+        while running.work is not None and not isinstance(running.work, Token | Clock):
+            running.send(finish(engine.generation.take_alone(slot, running.work)))
 
 
 def _finish(engine: OmniEngine, running: _Running) -> Message:

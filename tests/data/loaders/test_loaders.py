@@ -81,7 +81,7 @@ def test_captioned_pictures_are_described_or_drawn(tmp_path: Path):
     assert described.messages.messages[0].parts_of(Image) == [RED]
     assert described.messages.messages[1].text == "a red field"
     (drawn,) = load_captions(path, direction="draw")
-    assert drawn.messages.messages[0].text == "draw a red field"
+    assert (drawn.messages.messages[0].text, drawn.caption) == ("draw a red field", "a red field")
     assert drawn.messages.messages[1].parts_of(Image)[0].pixels.shape == (64, 64, 3)
 
 

@@ -10,6 +10,7 @@ from vivavoce.omni.engine.backend import ClockScores
 from vivavoce.omni.engine.duplex import OmniEngine
 from vivavoce.omni.engine.loading import make_engine
 from vivavoce.omni.engine.rules import IMGOUT, SpeechLimits
+from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine_protocol import AnswerRequest, SlotInput, SlotOutput
 
 CHECKPOINT = make_checkpoint()
@@ -108,7 +109,7 @@ def test_going_back_and_on_is_as_if_nothing_had_been(engine: OmniEngine) -> None
 
 
 def test_going_back_past_a_slide_of_the_window_is_exact() -> None:
-    engine = make_engine(CHECKPOINT, 1, backend="torch")
+    engine = make_engine(CHECKPOINT, 1, backend="torch", sampling=Sampling(max_tries=1))
     engine.generation.context_steps = 40
     engine.open_slot(0, "be kind", seed=3)
     first = talk(engine, 0, range(60))
@@ -118,7 +119,7 @@ def test_going_back_past_a_slide_of_the_window_is_exact() -> None:
 
 
 def test_a_long_talk_forgets_the_oldest_but_keeps_the_opening_in_sight() -> None:
-    engine = make_engine(CHECKPOINT, 1, backend="torch")
+    engine = make_engine(CHECKPOINT, 1, backend="torch", sampling=Sampling(max_tries=1))
     engine.generation.context_steps = 40
     engine.open_slot(0, "be kind")
     for idx in range(200):

@@ -176,6 +176,19 @@ def test_a_turn_taken_by_mistake_is_not_learned_but_its_end_is(maker: RowMaker) 
     assert steps.code_weights[right] == 1.0
 
 
+@pytest.mark.parametrize("asked", [("text", "how many balls", ()), ("audio", unrendered(ASKED), (ASKED,))])
+def test_a_picture_that_comes_alone_is_captioned_first(maker: RowMaker, vocabulary: Vocabulary, asked) -> None:
+    inputs, part, speeches = asked
+    example = make_example(inputs, "image", part, answer=[PICTURE], speeches=speeches)
+    steps = make(maker, replace(example, caption="three"))
+    (begin,) = np.flatnonzero(steps.ids == vocabulary.id_of("<assistant>"))
+    words = vocabulary.encode("three")
+    opened = [*words, vocabulary.id_of("<imgout>")]
+    assert steps.ids[begin + 1 :][: len(opened)].tolist() == opened
+    assert steps.targets[begin:][: len(opened)].tolist() == opened
+    assert (steps.target_weights[begin:][: len(opened)] == TEXT_WEIGHT).all()
+
+
 def test_a_drawing_follows_the_step_that_ends_the_speech(maker: RowMaker, vocabulary: Vocabulary) -> None:
     example = make_example(
         "audio", "audio+image", unrendered(ASKED), answer=[unrendered(SAID), PICTURE], speeches=[ASKED, SAID]

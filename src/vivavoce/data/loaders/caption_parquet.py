@@ -45,7 +45,8 @@ def load_captions(
             messages = Conversation((user(f"draw {caption}"), assistant(_fit(image))))
             given, wanted = frozenset({"text"}), frozenset({"image"})
         answer = Answer("words" if direction == "describe" else "picture", caption)
-        yield Example(f"{path.stem}-{row_idx}", f"caption_{direction}", split, given, wanted, messages, answer)
+        task, said = f"caption_{direction}", caption if direction == "draw" else ""
+        yield Example(f"{path.stem}-{row_idx}", task, split, given, wanted, messages, answer, caption=said)
 
 
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -19,9 +19,11 @@ from vivavoce.content import Audio, Image, Message, Part, Text, Video
 from vivavoce.errors import DataError
 from vivavoce.media import resample
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
+from vivavoce.omni.engine.drawing import Drawer
 from vivavoce.omni.engine.generation import Clock, Feed, Outcome, Token, Work
-from vivavoce.omni.engine.rules import CLOSE_IMGOUT, END, IMGOUT, PAD, MessageRules, MessageState
+from vivavoce.omni.engine.rules import END, IMGOUT, PAD, Allowed, MessageRules, MessageState
 from vivavoce.omni.engine.sampling import Sampling
+from vivavoce.omni.engine.voice import Painter
 from vivavoce.omni.engine_protocol import USER_FRAME_SAMPLES, USER_RATE_HZ, AnswerRequest
 from vivavoce.omni.layout import RowWriter, has_sound
 from vivavoce.omni.mel import log_mel
@@ -36,6 +38,8 @@ PATIENCE_STEPS = 12
 MAX_LIVE_STEPS = 400
 """Clock steps of an answer, in all: a little over the longest utterance."""
 MAX_TEXT_TOKENS = 256
+MAX_CAPTION_TOKENS = 32
+"""Words to itself before a picture that is answered alone."""
 MIN_SIDE_PIXELS = 8
 """Smaller pictures show nothing that could be asked about. chosen: one patch."""
 TRIM_DB = 40.0
@@ -64,6 +68,7 @@ class Answering:
     request: AnswerRequest
     writer: RowWriter
     sampling: Sampling
+    painter: Painter | None = None
     pieces: list[Piece] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -73,11 +78,11 @@ class Answering:
         self._rules = MessageRules(
             num_text_ids=config.num_text_ids,
             num_image_codes=config.num_image_codes,
-            may_write="text" in wants,
             may_draw="image" in wants,
             must_draw=self.request.task == "draw" or wants == {"image"},
-            max_tokens=self.request.max_tokens or MAX_TEXT_TOKENS,
+            max_tokens=(self.request.max_tokens or MAX_TEXT_TOKENS) if "text" in wants else MAX_CAPTION_TOKENS,
         )
+        self._drawer = Drawer(self.writer, self.painter, self.sampling)
         self._is_live = False
 
     def run(self) -> Script:
@@ -145,7 +150,7 @@ class Answering:
         track = place_sounds(sounds)
         limit = len(track) + (PATIENCE_STEPS if sounds else 3)
         limit += 0 if sounding else self.writer.config.transcript_delay_steps
-        num_words = 0
+        num_words, said = 0, ""
         for idx in range(limit + MAX_LIVE_STEPS):
             outcome = yield Clock(
                 track[idx] if idx < len(track) else _SILENCE if sounds else None,
@@ -158,13 +163,16 @@ class Answering:
             )
             assert outcome is not None
             num_words += outcome.event != STOP and outcome.text_id != PAD
+            said += outcome.own_text
             self.pieces.append(Piece(outcome.own_text, outcome.codes, prompt_steps=int(idx < len(track))))
             if outcome.event == SPEAK and not sounding:
                 yield from self._write()
                 return
             if outcome.event == STOP:
                 if outcome.text_id == IMGOUT or self._rules.must_draw:
-                    yield from self._draw()
+                    yield Token(Allowed((IMGOUT,)))
+                    drawing = yield from self._drawer.draw(said)
+                    self.pieces.append(Piece(drawing=drawing))
                 return
 
     def _write(self) -> Script:
@@ -172,52 +180,27 @@ class Answering:
         row = self._empty()
         row.token(self.writer.vocabulary.id_of("<assistant>"))
         yield Feed(row)
-        state, drawn, given = MessageState(), [], ""
+        state, given = MessageState(), ""
         ids: list[int] = []
+        is_shown = "text" in self.request.outputs
         temperature = self.sampling.text_temperature if self.request.temperature is None else self.request.temperature
         while True:
-            is_drawing = state.place == "drawing"
-            outcome = yield Token(
-                state.allowed(self._rules), self.sampling.image_temperature if is_drawing else temperature
-            )
+            outcome = yield Token(state.allowed(self._rules), temperature)
             assert outcome is not None
             assert outcome.token is not None
             state = state.advance(outcome.token)
             if outcome.token == END:
                 return
-            if is_drawing and outcome.token != CLOSE_IMGOUT:
-                drawn.append(outcome.token - self._rules.num_text_ids)
-            elif is_drawing:
-                self.pieces.append(Piece(drawing=np.array(drawn)))
-                drawn = []
-            elif outcome.token != IMGOUT:
-                ids.append(outcome.token)
-                text = self.writer.vocabulary.decode(ids).rstrip("\ufffd")
+            if outcome.token == IMGOUT:
+                drawing = yield from self._drawer.draw(given)
+                self.pieces.append(Piece(drawing=drawing))
+                state = state.close_drawing()
+                continue
+            ids.append(outcome.token)
+            text = self.writer.vocabulary.decode(ids).rstrip("\ufffd")
+            if is_shown:
                 self.pieces.append(Piece(text=text[len(given) :]))
-                given = text
-
-    def _draw(self) -> Script:
-        """A picture after speech: `<imgout>`, 64 codes, `</imgout>`."""
-        codes = yield from draw_codes(self._rules.num_text_ids, self._rules.num_image_codes, self.sampling)
-        self.pieces.append(Piece(drawing=codes))
-
-
-def draw_codes(
-    num_text_ids: int, num_image_codes: int, sampling: Sampling
-) -> Generator[Work, Outcome | None, np.ndarray]:
-    """One drawing: yields its token steps, returns its codes [64]."""
-    state, codes = MessageState(place="words"), []
-    rules = MessageRules(
-        num_text_ids=num_text_ids, num_image_codes=num_image_codes, may_write=False, may_draw=True, must_draw=True
-    )
-    while state.drawings == 0:
-        outcome = yield Token(state.allowed(rules), sampling.image_temperature)
-        assert outcome is not None
-        assert outcome.token is not None
-        if outcome.token >= num_text_ids:
-            codes.append(outcome.token - num_text_ids)
-        state = state.advance(outcome.token)
-    return np.array(codes)
+            given = text
 
 
 def check_request(request: AnswerRequest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 from vivavoce.content import Image, Message
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
-from vivavoce.omni.engine.answering import Answering, Piece, draw_codes, list_sounds, place_sounds, write_quiet
-from vivavoce.omni.engine.generation import Clock, Feed, Generation, Outcome, SlotState, Token, Work
-from vivavoce.omni.engine.rules import IMGOUT, NUM_DRAWING_CODES
+from vivavoce.omni.engine.answering import Answering, Piece, list_sounds, place_sounds, write_quiet
+from vivavoce.omni.engine.drawing import Drawer
+from vivavoce.omni.engine.generation import Alone, Clock, Feed, Generation, Outcome, SlotState, Token, Work
+from vivavoce.omni.engine.rules import IMGOUT, Allowed
 from vivavoce.omni.engine.voice import Painter, Voice
 from vivavoce.omni.engine_protocol import (
     USER_FRAME_SAMPLES,
@@ -217,28 +218,49 @@ class OmniEngine:
             if not is_drawn and slot in self._slots:
                 self.generation.rewind(slot, held.now.state)
 
-    def _draw(self, slot: int) -> tuple[Image, ...]:
-        """The drawing that follows an utterance, all of its token steps at once."""
-        return tuple(delta.image for delta in self._draw_pieces(slot) if delta.image is not None)
+    def _draw(self, slot: int) -> tuple[tuple[Image, ...], int]:
+        """The drawing that follows an utterance at once, and the steps that it took."""
+        deltas = list(self._draw_pieces(slot))
+        images = tuple(delta.image for delta in deltas if delta.image is not None)
+        return images, sum(delta.token_steps for delta in deltas)
 
     def _draw_pieces(self, slot: int) -> Iterator[AnswerDelta]:
         assert self.painter is not None
-        config = self.writer.config
-        drawing = draw_codes(config.num_text_ids, config.num_image_codes, self.generation.sampling)
-        outcome: Outcome | None = None
-        count = 0
+        said = self.writer.vocabulary.decode(self.generation.state(slot).own.ids)
+        drawing, outcome, count, longest = self._draw_after(said), None, 0, self._length(slot)
         while True:
             try:
                 work = drawing.send(outcome)
             except StopIteration as done:
                 yield AnswerDelta(image=self.painter.paint(done.value), token_steps=count)
                 return
-            assert isinstance(work, Token)
-            outcome = self.generation.advance({slot: work})[slot]
-            count += 1
-            if count == DRAW_STEPS:
-                yield AnswerDelta(token_steps=count)
-                count = 0
+            if isinstance(work, Token | Clock):
+                outcome = self.generation.advance({slot: work})[slot]
+                longest, before = max(longest, self._length(slot)), longest
+                count += longest - before
+                if count == DRAW_STEPS or longest == before:
+                    yield AnswerDelta(token_steps=count)
+                    count = 0
+            else:
+                outcome = yield from self._work_alone(slot, work)
+
+    def _draw_after(self, said: str) -> Generator[Work, Outcome | None, np.ndarray]:
+        yield Token(Allowed((IMGOUT,)))
+        return (yield from Drawer(self.writer, self.painter, self.generation.sampling).draw(said))
+
+    def _work_alone(self, slot: int, work: Alone) -> Generator[AnswerDelta, None, Outcome]:
+        """Work that needs no company, a delta for each piece. Only steps that the conversation has not held before count."""
+        pieces = self.generation.take_alone(slot, work)
+        is_prompt = isinstance(work, Feed) and not work.is_own
+        while True:
+            try:
+                count = next(pieces)
+            except StopIteration as done:
+                return done.value
+            yield AnswerDelta(token_steps=count, prompt_steps=count) if is_prompt else AnswerDelta()
+
+    def _length(self, slot: int) -> int:
+        return self.generation.state(slot).window.length
 
     def rewind(self, slot: int, frame_idx: int) -> None:
         """Return to just before a clock step.
@@ -271,7 +293,7 @@ class OmniEngine:
             raise DataError(
                 f"this model can't make {', '.join(sorted(missing))}; it makes {', '.join(sorted(self.modalities_out))}"
             )
-        answering = Answering(request, self.writer, self.generation.sampling)
+        answering = Answering(request, self.writer, self.generation.sampling, self.painter)
         return self._drive(answering, request.seed)
 
     def _drive(self, answering: Answering, seed: int) -> Iterator[AnswerDelta]:
@@ -281,15 +303,16 @@ class OmniEngine:
         script = answering.run()
         try:
             self.generation.open(slot, seed)
-            outcome: Outcome | None = None
+            outcome, longest = None, 0
             while (work := _next(script, outcome)) is not None:
-                outcome, num_steps = None, 1
-                if isinstance(work, Feed):
-                    for count in self.generation.feed_chunks(slot, work):
-                        yield AnswerDelta(token_steps=count, prompt_steps=count)
-                    num_steps = 0
-                else:
+                num_steps = 0
+                if isinstance(work, Token | Clock):
                     outcome = self.generation.advance({slot: work})[slot]
+                    # a drawing that is tried again is counted once
+                    num_steps = int(self._length(slot) > longest)
+                else:
+                    outcome = yield from self._work_alone(slot, work)
+                longest = max(longest, self._length(slot))
                 pieces, answering.pieces = answering.pieces, []
                 if not pieces:
                     yield AnswerDelta(token_steps=num_steps)
@@ -375,7 +398,7 @@ class OmniEngine:
             voice = self.voice.start() if outcome.event == SPEAK else held.now.voice
             pcm, voice = self.voice.decode(outcome.codes[None], voice)
         held.is_drawing = outcome.text_id == IMGOUT and self.draws_apart
-        images = self._draw(slot) if outcome.text_id == IMGOUT and not self.draws_apart else ()
+        images, num_drawn = self._draw(slot) if outcome.text_id == IMGOUT and not self.draws_apart else ((), 0)
         held.unread = None
         held.past.append(before)
         held.now = replace(held.now, state=self.generation.state(slot), voice=voice, frame_idx=before.frame_idx + 1)
@@ -387,7 +410,7 @@ class OmniEngine:
             own_text=outcome.own_text,
             user_text=outcome.user_text,
             images=images,
-            token_steps=read.token_steps + len(images) * (NUM_DRAWING_CODES + 2),
+            token_steps=read.token_steps + num_drawn,
             heard_steps=read.heard_steps,
         )
 

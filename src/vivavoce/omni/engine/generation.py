@@ -6,7 +6,7 @@ Only slots given work change. What is chosen obeys `rules`; what is random depen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
@@ -38,6 +38,8 @@ CHUNK_STEPS = 64
 BREAK_STEPS = 12
 """Clock steps without a transcript token after which the next one opens a new stretch of talk."""
 
+_FIRST_APART = -1_000_000_000
+"""Slots in which rows are read apart start here, out of the way of all others."""
 ECHO_STEPS = 3
 """A piece of a word is not written twice within so many steps: nobody says it twice in 0.24 s, and a sound that lies across
 two steps is easily heard twice."""
@@ -91,10 +93,34 @@ def weigh_quiet(logits: np.ndarray, weight: float) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Steps that take no time and are given: a row of tokens and patches. is_opening: they are never forgotten."""
+    """Steps that take no time and are given: a row of tokens and patches.
+
+    is_opening: they are never forgotten. is_own: the model made them before, so they are no part of the prompt.
+    """
 
     row: StepRow
     is_opening: bool = False
+    is_own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """No step: asks for the state, to come back to it by `Return`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """No step: back to a state of a `Mark`, but for what is random, which goes on: what is chosen from there may differ."""
+
+    state: SlotState
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A row read apart from the conversation, which does not change: how likely are `ids` to follow it?"""
+
+    row: StepRow
+    ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +148,15 @@ class Clock:
     may_draw: bool = False
 
 
-Work = Feed | Token | Clock
+Alone = Feed | Mark | Return | Look
+"""What one slot does without the others (`take_alone`)."""
+Work = Alone | Token | Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step gave. Token: `token`. Clock: event, ids, codes [K] while speaking, and the text they add."""
+    """What work gave. Token: `token`. Clock: event, ids, codes [K] while speaking, and the text they add. Mark: `state`.
+    Look: `log_prob`, natural."""
 
     token: int | None = None
     event: int = 0
@@ -136,6 +165,8 @@ class Outcome:
     codes: np.ndarray | None = None
     own_text: str = ""
     user_text: str = ""
+    state: SlotState | None = None
+    log_prob: float = 0.0
 
 
 @dataclass(slots=True)
@@ -162,6 +193,15 @@ def embed_row(backend: Backend, row: StepRow) -> np.ndarray:
     if row.frame_patches:
         vectors[kinds == FRAME_PATCH] = np.concatenate([backend.embed_frame(item) for item in row.frame_patches])
     return vectors
+
+
+def finish(work: Generator[int, None, Outcome]) -> Outcome:
+    """All pieces of `Generation.take_alone` at once."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return done.value
 
 
 class Generation:
@@ -251,6 +291,37 @@ class Generation:
     def put(self, slot: int, idx: int) -> None:
         """One token step whose id is given."""
         self._read({slot: self.backend.embed_tokens([idx])})
+
+    def take_alone(self, slot: int, work: Alone) -> Generator[int, None, Outcome]:
+        """Work of one slot in pieces: yields the steps of each, returns what it gave.
+
+        Raises: DataError as `feed` and `rewind`.
+        """
+        if isinstance(work, Feed):
+            yield from self.feed_chunks(slot, work)
+        elif isinstance(work, Mark):
+            return Outcome(state=self.state(slot))
+        elif isinstance(work, Return):
+            draws = self.state(slot).draws
+            self.rewind(slot, work.state)
+            self._slots[slot].state = replace(work.state, draws=draws)
+        else:
+            return Outcome(log_prob=(yield from self._look(slot, work)))
+        return Outcome()
+
+    def _look(self, slot: int, look: Look) -> Generator[int, None, float]:
+        apart, total = _FIRST_APART - slot, 0.0
+        self.open(apart)
+        try:
+            yield from self.feed_chunks(apart, Feed(look.row))
+            for idx in look.ids:
+                logits = self.backend.score_tokens(self._stack([apart], attrgetter("hidden")))[0].astype(np.float64)
+                total += float(logits[idx] - np.logaddexp.reduce(logits))
+                self.put(apart, idx)
+                yield 1
+        finally:
+            self.close(apart)
+        return total
 
     def _check_fits(self, slot: int, num_steps: int) -> None:
         room = self.context_steps - self._slots[slot].state.window.opening

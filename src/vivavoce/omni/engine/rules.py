@@ -161,14 +161,16 @@ class MessageState:
     def advance(self, idx: int) -> MessageState:
         """The state after token `idx`, which must have been allowed."""
         if self.place == "drawing":
-            if idx == CLOSE_IMGOUT:
-                return replace(self, place="between", codes=0, drawings=self.drawings + 1)
-            return replace(self, codes=self.codes + 1)
+            return self.close_drawing() if idx == CLOSE_IMGOUT else replace(self, codes=self.codes + 1)
         if idx == IMGOUT:
             return replace(self, place="drawing")
         if idx == END:
             return replace(self, place="done")
         return replace(self, word_tokens=self.word_tokens + 1)
+
+    def close_drawing(self) -> MessageState:
+        """The state after `</imgout>`."""
+        return replace(self, place="between", codes=0, drawings=self.drawings + 1)
 
 
 def check_message(ids: Sequence[int], rules: MessageRules) -> MessageState:

@@ -23,7 +23,11 @@ class Sampling:
     code_temperature: float = 0.3
     """speech codes. measured: LOG 2026-11-29; the likeliest alone is a little plainer still, but may say one sound for ever"""
     image_temperature: float = 0.0
-    """image codes"""
+    """image codes of a first try"""
+    redraw_temperature: float = 0.8
+    """image codes of the tries after it"""
+    max_tries: int = 4
+    """how often a drawing is tried (`engine.drawing`). chosen: each takes about half a second"""
     min_prob_share: float = 0.05
     """ids whose probability is below this share of the likeliest's are left out (min-p)"""
 

@@ -147,8 +147,7 @@ class RowMaker:
         for message in example.messages.messages:
             if message.role == "assistant":
                 drawn = [self.images.encode(image) for image in message.parts_of(Image)]
-                text = "".join(part.text for part in message.parts_of(Text))
-                self.writer.write_answer(row, text, drawn)
+                self.writer.write_answer(row, _find_words(message) or example.caption, drawn)
             elif message.role != "system":
                 self.writer.write_message(row, message)
 
@@ -167,7 +166,8 @@ class RowMaker:
         if "audio" in example.outputs:
             _draw_after_speech(track, drawn, self.writer.vocabulary.id_of("<imgout>"))
         else:
-            self._answer_in_text(track, schedule, lead_s, answer, drawn)
+            words = _find_words(answer) or example.caption
+            self._answer_in_text(track, schedule, lead_s, words, drawn)
         self.writer.write_live(row, track)
 
     def _come_late(self, timeline: Timeline, generator: np.random.Generator) -> Timeline:
@@ -183,15 +183,14 @@ class RowMaker:
         return replace(timeline, events=tuple(events))
 
     def _answer_in_text(
-        self, track: LiveTrack, schedule: Sequence[Scheduled], lead_s: float, answer: Message, drawn: list[np.ndarray]
+        self, track: LiveTrack, schedule: Sequence[Scheduled], lead_s: float, words: str, drawn: list[np.ndarray]
     ) -> None:
         """The turn is taken as for speech, one step after the user's end, but the answer is a message."""
         end_s = max((item.end_s for item in schedule), default=0.0) + lead_s
         step = int(np.ceil(end_s * CLOCK_HZ)) + self.writer.config.transcript_delay_steps
         step = min(step, track.num_steps - 1)
-        text = "".join(part.text for part in answer.parts_of(Text))
         track.turn[step] = SPEAK
-        track.answers[step] = (text, drawn)
+        track.answers[step] = (words, drawn)
         track.num_steps = step + 1
 
     def _make_track(
@@ -285,6 +284,10 @@ class ChangedSounds:
         if not isinstance(what, Speech):
             return max(0.02, num_frames / MEL_HZ)
         return max(0.02, change_length(num_frames, self.voice) / MEL_HZ - TRIM_MARGIN_S)
+
+
+def _find_words(message: Message) -> str:
+    return "".join(part.text for part in message.parts_of(Text))
 
 
 def _strip_request(example: Example) -> Example:
