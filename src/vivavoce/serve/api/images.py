@@ -20,6 +20,7 @@ from vivavoce.serve.api.answers import GuardedAnswer, collect
 from vivavoce.serve.api.errors import ERRORS
 from vivavoce.serve.api.shared import get_worker, run_decoding, send_events
 from vivavoce.serve.settings import check_text
+from vivavoce.serve.usage import DRAWING_STEPS
 from vivavoce.serve.wire import WireError
 from vivavoce.serve.worker import Worker
 
@@ -55,7 +56,7 @@ class DrawingDetails(BaseModel):
 
 
 class DrawingUsage(BaseModel):
-    """Steps of the model: the description read, the pictures drawn."""
+    """Steps of the model: the description read, the pictures drawn and what was written before them."""
 
     input_tokens: int
     output_tokens: int
@@ -163,15 +164,16 @@ async def _stream(answers: list[GuardedAnswer], body: ImageRequest, size: tuple[
 
 
 def _sum_usage(answers: list[GuardedAnswer]) -> dict[str, Any]:
-    """A prompt is text; all that is made of it are pictures."""
+    """A prompt is text; what is made of it are pictures, and the model's words to itself of what they will be."""
     num_in = sum(answer.usage.num_in for answer in answers)
     num_out = sum(answer.usage.num_out for answer in answers)
+    num_drawn = min(num_out, DRAWING_STEPS * len(answers))
     return {
         "input_tokens": num_in,
         "output_tokens": num_out,
         "total_tokens": num_in + num_out,
         "input_tokens_details": {"text_tokens": num_in, "image_tokens": 0},
-        "output_tokens_details": {"text_tokens": 0, "image_tokens": num_out},
+        "output_tokens_details": {"text_tokens": num_out - num_drawn, "image_tokens": num_drawn},
     }
 
 
