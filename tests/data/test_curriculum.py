@@ -91,6 +91,13 @@ def test_typed_requests_to_draw_are_new_in_training_and_from_the_pool_in_tests()
         assert len({scene for scene in scenes if len(scene.groups) > 1}) > (30 if split == "train" else 5)
 
 
+def test_a_mix_may_name_one_kind_of_live_talk():
+    made = list(islice(iterate_examples("train", 4, {"live_pause": 1.0}), 20))
+    assert {example.task for example in made} == {"live_pause"}
+    with pytest.raises(KeyError, match="shouting"):
+        make_example("train", 4, 0, {"live_shouting": 1.0})
+
+
 def test_style_seeds_of_training_testing_and_judging_do_not_overlap():
     ranges = sorted(SEED_RANGES.values())
     assert all(low_end <= next_start for (_, low_end), (next_start, _) in pairwise(ranges))

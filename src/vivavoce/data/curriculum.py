@@ -74,7 +74,7 @@ def list_cell_tasks(inputs: str, outputs: str) -> dict[str, float]:
 
 Mix = Mapping[str, float]
 """Weights of groups: cells by name (`audio+image -> text`), `reading` (text read aloud), `writing` (dictation), `looking`
-and `knowing` (rounds of questions in text), `live`."""
+and `knowing` (rounds of questions in text), `live`, or one kind of it by name (`live_pause`)."""
 
 DEFAULT_MIX: dict[str, float] = {
     "reading": 0.17,
@@ -160,6 +160,8 @@ def iterate_task(task: str, inputs: str, outputs: str, split: Split, seed: int) 
 def _make_of_group(group: str, split: Split, generator: np.random.Generator, example_id: str) -> Example:
     if group == "live":
         return make_live(split, generator, example_id)
+    if group.startswith("live_"):
+        return make_live(split, generator, example_id, group.removeprefix("live_"))
     if group == "looking":
         return make_looking(split, generator, example_id)
     if group == "knowing":
