@@ -9,6 +9,7 @@ import pytest
 from vivavoce.content import Audio, Image, Text, Video
 from vivavoce.data.curriculum import (
     DEFAULT_MIX,
+    GROUPS,
     INPUTS,
     OUTPUTS,
     iterate_cell,
@@ -92,6 +93,7 @@ def test_typed_requests_to_draw_are_new_in_training_and_from_the_pool_in_tests()
 
 
 def test_a_mix_may_name_one_kind_of_live_talk():
+    assert "live_pause" in GROUPS
     made = list(islice(iterate_examples("train", 4, {"live_pause": 1.0}), 20))
     assert {example.task for example in made} == {"live_pause"}
     with pytest.raises(KeyError, match="shouting"):

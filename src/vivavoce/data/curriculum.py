@@ -18,7 +18,7 @@ from vivavoce.data.drawing import OWN_STYLE, draw_film, draw_scene
 from vivavoce.data.drawing_tasks import draw_typed
 from vivavoce.data.example import PRESET_VOICE, Example, Modalities, Speech, Split, any_voice, unrendered
 from vivavoce.data.items import Item, choose
-from vivavoce.data.live import TAKES, make_live
+from vivavoce.data.live import LIVE_KINDS, TAKES, make_live
 from vivavoce.data.pools import list_items, list_reworded
 from vivavoce.data.retyping import type_question
 from vivavoce.data.rounds import make_knowing, make_looking
@@ -120,6 +120,8 @@ DEFAULT_MIX: dict[str, float] = {
     "text+video -> text": 0.015,
 }
 """Weights that training starts from; a trainer passes its own."""
+GROUPS: tuple[str, ...] = (*DEFAULT_MIX, *(f"live_{kind}" for kind in LIVE_KINDS))
+"""Whatever a mix may name."""
 
 
 def make_example(split: Split, seed: int, idx: int, mix: Mix = DEFAULT_MIX) -> Example:

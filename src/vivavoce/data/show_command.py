@@ -10,7 +10,7 @@ from typing import Literal
 import tyro
 
 from vivavoce.content import Audio, Image, Part, Text, Video
-from vivavoce.data.curriculum import DEFAULT_MIX, iterate_examples
+from vivavoce.data.curriculum import DEFAULT_MIX, GROUPS, iterate_examples
 from vivavoce.data.example import is_unrendered
 from vivavoce.errors import ConfigError
 from vivavoce.media import write_audio, write_image, write_video
@@ -33,8 +33,8 @@ def show(
         group: one group of the mix only, such as `audio+image -> text`, `reading` or `live`.
         out: folder for the media.
     """
-    if group is not None and group not in DEFAULT_MIX:
-        raise ConfigError(f"group is {group!r}; there are {', '.join(DEFAULT_MIX)}")
+    if group is not None and group not in GROUPS:
+        raise ConfigError(f"group is {group!r}; there are {', '.join(GROUPS)}")
     mix = DEFAULT_MIX if group is None else {group: 1.0}
     for example in islice(iterate_examples(split, seed, mix), num):
         print(f"{example.example_id}  {example.cell}")

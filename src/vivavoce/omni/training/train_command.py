@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from vivavoce.data.curriculum import DEFAULT_MIX, iterate_examples
+from vivavoce.data.curriculum import DEFAULT_MIX, GROUPS, iterate_examples
 from vivavoce.data.example import Example
 from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError
@@ -291,8 +291,8 @@ def _read_mix(text: str) -> dict[str, float]:
         chosen = {name.strip(): float(weight) for name, weight in (item.split("=") for item in text.split(","))}
     except ValueError as error:
         raise ConfigError(
-            f"mix is {text!r}; write `all` or GROUP=WEIGHT,...; groups: {', '.join(DEFAULT_MIX)}"
+            f"mix is {text!r}; write `all` or GROUP=WEIGHT,...; groups: {', '.join(GROUPS)}"
         ) from error
-    if unknown := sorted(set(chosen) - set(DEFAULT_MIX)):
-        raise ConfigError(f"mix names {', '.join(unknown)}; groups: {', '.join(DEFAULT_MIX)}")
+    if unknown := sorted(set(chosen) - set(GROUPS)):
+        raise ConfigError(f"mix names {', '.join(unknown)}; groups: {', '.join(GROUPS)}")
     return chosen
