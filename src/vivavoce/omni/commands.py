@@ -10,6 +10,9 @@ COMMANDS: dict[str, Command] = {
     "train ear": Command(
         "vivavoce.omni.training.ear_command:train", "teach the ear alone to write down, before the trunk", extra="train"
     ),
+    "train average": Command(
+        "vivavoce.omni.training.average_command:average", "the mean of several runs' weights, to start others from"
+    ),
     "train pack": Command("vivavoce.omni.training.train_command:pack", "write a checkpoint from a run's newest state"),
     "train image": Command(
         "vivavoce.omni.images.image_command:train_command", "train the image tokenizer on drawn scenes", extra="train"

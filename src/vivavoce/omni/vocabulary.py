@@ -134,6 +134,10 @@ def train_vocabulary(texts: Iterable[str], *, num_text_ids: int, num_image_codes
     return Vocabulary(tokenizer=tokenizer, num_text_ids=num_text_ids, num_image_codes=num_image_codes)
 
 
+VOCABULARY_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""What `save_vocabulary` writes."""
+
+
 def save_vocabulary(vocabulary: Vocabulary, folder: Path) -> None:
     """Write `tokenizer.json` and what `AutoTokenizer` needs beside it, chat template included."""
     from transformers import PreTrainedTokenizerFast

@@ -290,9 +290,7 @@ def _read_mix(text: str) -> dict[str, float]:
     try:
         chosen = {name.strip(): float(weight) for name, weight in (item.split("=") for item in text.split(","))}
     except ValueError as error:
-        raise ConfigError(
-            f"mix is {text!r}; write `all` or GROUP=WEIGHT,...; groups: {', '.join(GROUPS)}"
-        ) from error
+        raise ConfigError(f"mix is {text!r}; write `all` or GROUP=WEIGHT,...; groups: {', '.join(GROUPS)}") from error
     if unknown := sorted(set(chosen) - set(GROUPS)):
         raise ConfigError(f"mix names {', '.join(unknown)}; groups: {', '.join(GROUPS)}")
     return chosen
