@@ -111,11 +111,9 @@ def test_a_message_that_is_not_well_formed_is_named_by_place(ids: list[int], pla
         check_message(ids, RULES)
 
 
-@given(st.lists(st.integers(0, 10_000), min_size=600, max_size=600), st.booleans(), st.booleans(), st.booleans())
-def test_any_choices_end_in_a_well_formed_message(choices, may_write, may_draw, must_draw) -> None:
-    rules = MessageRules(
-        num_text_ids=64, num_image_codes=8, may_write=may_write, may_draw=may_draw, must_draw=must_draw, max_tokens=20
-    )
+@given(st.lists(st.integers(0, 10_000), min_size=600, max_size=600), st.booleans(), st.booleans())
+def test_any_choices_end_in_a_well_formed_message(choices, may_draw, must_draw) -> None:
+    rules = MessageRules(num_text_ids=64, num_image_codes=8, may_draw=may_draw, must_draw=must_draw, max_tokens=20)
     state, ids = MessageState(), []
     for number in choices:
         allowed = state.allowed(rules)

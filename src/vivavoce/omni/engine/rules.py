@@ -128,7 +128,6 @@ class MessageRules:
 
     num_text_ids: int
     num_image_codes: int
-    may_write: bool = True
     may_draw: bool = False
     must_draw: bool = False
     max_tokens: int = 256
@@ -153,8 +152,8 @@ class MessageState:
         must_draw = rules.must_draw and self.drawings == 0
         if self.place == "between":
             return Allowed((END, IMGOUT) if may_draw and not rules.must_draw else (END,))
-        if not rules.may_write or self.word_tokens >= rules.max_tokens:
-            return Allowed((IMGOUT,) if must_draw or (may_draw and not rules.may_write) else (END,))
+        if self.word_tokens >= rules.max_tokens:
+            return Allowed((IMGOUT,) if must_draw else (END,))
         ends = () if must_draw else (END,)
         return Allowed((*ends, *((IMGOUT,) if may_draw else ())), NUM_CONTROL_ROWS, rules.num_text_ids)
 
