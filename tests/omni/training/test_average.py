@@ -1,5 +1,6 @@
 """The mean of runs, as a run."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def test_every_number_is_the_mean_and_the_run_can_be_started_from(tmp_path: Path
     for name, tensor in mean.items():
         expected = torch.stack([weights[f"ear.{name}"].double() for weights in newest]).mean(0)
         torch.testing.assert_close(tensor, expected.float(), rtol=0, atol=1e-7)
+
+
+def test_the_mean_keeps_the_size_that_packing_asks_for(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "ear", 0)
+    (run / "config.json").write_text(json.dumps({"config": {"preset": "tiny", "seed": 3}}))
+    assert main(["train", "average", str(run), str(run), "--run", str(tmp_path / "mean")]) == 0
+    config = json.loads((tmp_path / "mean" / "config.json").read_text())["config"]
+    assert config["preset"] == "tiny"
+    assert len(config["mean_of"]) == 2
 
 
 def test_runs_of_two_kinds_one_run_and_a_full_folder_are_refused(

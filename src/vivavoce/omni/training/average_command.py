@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def average(runs: tyro.conf.Positional[tuple[Path, ...]], *, run: Path) -> None:
         for name, tensor in found.items():
             sums[name] += tensor.double()
     means = {name: (total / len(places)).to(weights[name].dtype) for name, total in sums.items()}
-    opened = Run.open(run, {"mean_of": [digest_file(place) for place in places]})
+    opened = Run.open(run, {**_find_preset(runs[-1]), "mean_of": [digest_file(place) for place in places]})
     for name in VOCABULARY_FILES:
         if (runs[-1] / name).exists():
             shutil.copyfile(runs[-1] / name, run / name)
@@ -52,6 +53,13 @@ def average(runs: tyro.conf.Positional[tuple[Path, ...]], *, run: Path) -> None:
     print(
         f"{run}: the mean of {len(places)} runs, {sum(tensor.numel() for tensor in means.values()) / 1e6:.1f} M numbers"
     )
+
+
+def _find_preset(run: Path) -> dict[str, str]:
+    """The size of the network, which `viva train pack` asks of a run."""
+    path = run / "config.json"
+    config = json.loads(path.read_text()).get("config", {}) if path.exists() else {}
+    return {"preset": config["preset"]} if "preset" in config else {}
 
 
 def _shape(tensor: torch.Tensor | None) -> torch.Size | None:
