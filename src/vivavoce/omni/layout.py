@@ -69,12 +69,16 @@ class RowWriter:
 
     def begin(self, *, outputs: frozenset[str], system: str = "", is_read: bool = False) -> StepRow:
         """A row that opens a conversation. outputs: subset of text, audio, image; text is always understood."""
-        row = StepRow(self.config.num_books, self.config.num_codes_per_book)
+        row = self.empty()
         row.token(self._id("<bos>"))
         if system:
             self.write_message(row, Message("system", (Text(system),)))
         self.write_mode(row, outputs, is_read=is_read)
         return row
+
+    def empty(self) -> StepRow:
+        """A row with nothing in it, for what goes on with a conversation."""
+        return StepRow(self.config.num_books, self.config.num_codes_per_book)
 
     def write_mode(self, row: StepRow, outputs: frozenset[str], *, is_read: bool = False) -> None:
         """What the answers that follow may hold."""

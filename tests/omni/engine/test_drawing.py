@@ -9,6 +9,7 @@ import torch
 
 from tests.omni.engine.models import make_checkpoint
 from vivavoce.content import Conversation, Image, Message, Text, user
+from vivavoce.data.items import load_table
 from vivavoce.omni.answer import OmniModel, answer
 from vivavoce.omni.engine.drawing import ACCEPTED_LOG_PROB, QUESTION, Drawer
 from vivavoce.omni.engine.duplex import OmniEngine
@@ -86,6 +87,7 @@ def test_without_words_eyes_or_tries_the_first_stays(
 
 
 def test_what_is_looked_at_is_the_drawing_and_what_is_asked_what_it_is(engine: OmniEngine) -> None:
+    assert QUESTION in load_table("phrasings")["drawn"]["ask"]
     works, codes = drive(engine, " hello you", [SURE])
     writer, vocabulary = engine.writer, engine.writer.vocabulary
     row = writer.begin(outputs=frozenset({"text"}))

@@ -111,9 +111,6 @@ class Answering:
         outputs = frozenset() if self.request.task == "transcribe" else frozenset(self.request.outputs)
         return self.writer.begin(outputs=outputs, system=system, is_read=self.request.task == "read"), messages
 
-    def _empty(self) -> StepRow:
-        return StepRow(self.writer.config.num_books, self.writer.config.num_codes_per_book)
-
     def _read_quiet(self, message: Message) -> Script:
         """What takes no time. The model's own earlier turns are read as their text."""
         quiet = write_quiet(self.writer, message)
@@ -123,7 +120,7 @@ class Answering:
 
     def _enter_live(self) -> Script:
         if not self._is_live:
-            row = self._empty()
+            row = self.writer.empty()
             row.token(self.writer.vocabulary.id_of("<live>"))
             yield Feed(row)
             self._is_live = True
@@ -177,7 +174,7 @@ class Answering:
 
     def _write(self) -> Script:
         """An `<assistant>` message, token by token."""
-        row = self._empty()
+        row = self.writer.empty()
         row.token(self.writer.vocabulary.id_of("<assistant>"))
         yield Feed(row)
         state, given = MessageState(), ""
@@ -235,7 +232,7 @@ def check_request(request: AnswerRequest) -> None:
 
 def write_quiet(writer: RowWriter, message: Message) -> StepRow:
     """The parts of a message that take no time, as a row; empty if there are none. A film is seen, its sound heard apart."""
-    row = StepRow(writer.config.num_books, writer.config.num_codes_per_book)
+    row = writer.empty()
     if message.role == "assistant":
         if message.text:
             writer.write_answer(row, message.text)

@@ -20,7 +20,6 @@ from vivavoce.omni.engine.rules import CLOSE_IMGOUT, MessageRules, MessageState
 from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.voice import Painter
 from vivavoce.omni.layout import RowWriter
-from vivavoce.omni.steps import StepRow
 
 QUESTION = "what did you draw?"
 """As rounds about pictures ask it in training (`data/phrasings.yaml`, `drawn`)."""
@@ -38,16 +37,16 @@ class Drawer:
     def draw(self, words: str) -> Generator[Work, Outcome | None, np.ndarray]:
         """What follows `<imgout>`, up to `</imgout>`: yields its work, returns its codes [64]. words: what it should show."""
         words = words.strip()
-        is_looked_at = bool(words) and self.painter is not None
+        num_tries = self.sampling.max_tries if words and self.painter is not None else 1
         marked = yield Mark()
         assert marked is not None
         assert marked.state is not None
         tries: list[tuple[float, np.ndarray]] = []
-        for idx in range(self.sampling.max_tries if is_looked_at else 1):
+        for idx in range(num_tries):
             if idx:
                 yield Return(marked.state)
             codes = yield from self._try(self.sampling.redraw_temperature if idx else self.sampling.image_temperature)
-            if not is_looked_at or self.sampling.max_tries == 1:
+            if num_tries == 1:
                 return codes
             seen = yield self._look(codes, words)
             assert seen is not None
@@ -57,7 +56,7 @@ class Drawer:
         best = max(range(len(tries)), key=lambda idx: tries[idx][0])
         if best < len(tries) - 1:
             yield Return(marked.state)
-            row = self._empty()
+            row = self.writer.empty()
             self.writer.write_drawing(row, tries[best][1])
             yield Feed(row, is_own=True)
         return tries[best][1]
@@ -82,6 +81,3 @@ class Drawer:
         vocabulary = self.writer.vocabulary
         row.token(vocabulary.id_of("<assistant>"))
         return Look(row, (*vocabulary.encode(words), vocabulary.id_of("<end>")))
-
-    def _empty(self) -> StepRow:
-        return StepRow(self.writer.config.num_books, self.writer.config.num_codes_per_book)

@@ -29,7 +29,7 @@ from vivavoce.omni.engine_protocol import (
 )
 from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.mel import StreamingMel
-from vivavoce.omni.steps import SPEAK, STOP, StepRow
+from vivavoce.omni.steps import SPEAK, STOP
 
 DRAW_STEPS = 4
 """Token steps in a piece of a drawing: about one clock step's work. chosen."""
@@ -378,7 +378,7 @@ class OmniEngine:
         if held.now.is_live:
             return 0
         held.now = replace(held.now, is_live=True)
-        row = StepRow(self.writer.config.num_books, self.writer.config.num_codes_per_book)
+        row = self.writer.empty()
         row.token(self.writer.vocabulary.id_of("<live>"))
         return self.generation.feed(slot, Feed(row))
 
