@@ -18,9 +18,9 @@ from vivavoce.data.curriculum import (
     make_example,
 )
 from vivavoce.data.drawing import COLOURS, draw_film, draw_scene, load_glyphs, sample_style
-from vivavoce.data.example import PRESET_VOICE, find_modalities, is_unrendered, list_texts
+from vivavoce.data.example import MUMBLED_VOICE, PRESET_VOICE, find_modalities, is_unrendered, list_texts
 from vivavoce.data.live import LIVE_KINDS, make_live
-from vivavoce.data.pools import TASKS, iterate_spoken_texts, iterate_text_corpus, list_items
+from vivavoce.data.pools import TASKS, iterate_spoken_texts, iterate_text_corpus, list_items, list_reworded
 from vivavoce.data.reading import MAX_WORDS, iterate_sentences, list_vocabulary
 from vivavoce.data.scene import Group, Scene
 from vivavoce.data.scenes import FILM_KINDS, SCENE_KINDS, is_held_out, list_written, sample_film, sample_scene
@@ -186,6 +186,25 @@ def test_a_task_can_be_walked_once_through():
     assert len({list_texts(example)[0] for example in examples}) == len(examples)
 
 
+def test_what_is_mumbled_has_the_wordings_of_typed_questions_and_no_voice():
+    asked = {"audio": set(), "text": set(), "image": set()}
+    for outputs, words in asked.items():
+        for example in islice(iterate_examples("train", 6, {f"mumbled -> {outputs}": 1.0}), 120):
+            assert example.outputs == frozenset(outputs.split("+"))
+            said = [speech for speech in example.speeches if speech.voice != PRESET_VOICE]
+            assert {speech.voice for speech in said} <= {MUMBLED_VOICE}
+            words |= {speech.text for speech in said}
+    pool = {item.ask for task in ("fact", "talk", "decline", "allow") for item in list_items(task, "train")}
+    pool |= {item.ask for item in list_reworded("fact")}
+    # a hundred questions, of which most were never recorded
+    assert len(asked["audio"] - pool) > len(asked["audio"]) / 2
+    assert len(asked["image"]) > 110
+    assert not any(
+        MUMBLED_VOICE in (one.voice for one in example.speeches)
+        for example in islice(iterate_examples("train", 6), 300)
+    )
+
+
 @pytest.mark.parametrize("kind", LIVE_KINDS)
 def test_live_talk_keeps_its_promises(kind: str):
     for seed in range(12):
@@ -202,6 +221,10 @@ def test_live_talk_keeps_its_promises(kind: str):
             assert own[0].is_cut
         elif kind == "backchannel":
             assert not own[0].is_cut
+        elif kind == "typed":
+            is_asked = [type(item.event).__name__ != "OwnSpan" for item in scheduled]
+            assert is_asked == [True, False] * (len(scheduled) // 2)
+            assert all(message.text or message.parts for message in example.messages.messages)
         if kind in ("pause", "hesitation"):
             last = max(item.end_s for item in scheduled if getattr(item.event, "is_held", None) is False)
             assert own[0].start_s > last

@@ -24,7 +24,7 @@ def model() -> OmniForConversation:
 def hidden_of(model: OmniForConversation, *rows) -> torch.Tensor:
     with torch.no_grad():
         batch = collate(list(rows))
-        return model.hear_trunk(model.embed(batch).vectors, batch.rows)
+        return model.hear_trunk(model.embed(batch), batch.rows)
 
 
 def test_what_comes_later_changes_nothing_before(model: OmniForConversation) -> None:
@@ -59,7 +59,7 @@ def test_in_company_equals_alone(model: OmniForConversation) -> None:
 def test_packed_rows_equal_the_stock_forward(model: OmniForConversation) -> None:
     row = make_row(model.config, 1)
     with torch.no_grad():
-        embeds = model.embed(collate([row])).vectors
+        embeds = model.embed(collate([row]))
         stock = model.model(inputs_embeds=embeds[None], use_cache=False).last_hidden_state[0]
     torch.testing.assert_close(hidden_of(model, row), stock, atol=1e-5, rtol=1e-5)
 
@@ -77,7 +77,7 @@ def test_the_loss_of_a_row_does_not_mind_company_without_weight(model: OmniForCo
     with torch.no_grad():
         alone = compute_losses(model, collate([row]), LossWeights())[1]
         together = compute_losses(model, collate([row, silent]), LossWeights())[1]
-    assert alone.keys() == {"token", "turn", "text", "heard", "codes"}
+    assert alone.keys() == {"token", "turn", "text", "codes"}
     for name in alone:
         torch.testing.assert_close(alone[name], together[name], atol=1e-5, rtol=1e-5)
 
@@ -151,21 +151,22 @@ def test_peft_round_trip_gives_the_same_logits(model: OmniForConversation, tmp_p
         assert not torch.allclose(model(input_ids=ids).logits, wanted)
 
 
-def test_every_parameter_is_trained_by_a_row_with_all_kinds_of_step() -> None:
+def test_every_parameter_but_the_scribes_is_trained_by_a_row_with_all_kinds_of_step() -> None:
     torch.manual_seed(0)
     model = OmniForConversation(make_tiny())
     compute_losses(model, collate([make_row(model.config, 4)]), LossWeights())[0].backward()
     untouched = [
         name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()
     ]
-    assert untouched == []
+    assert untouched == [f"scribe.{name}" for name, _ in model.scribe.named_parameters()]
 
 
 def test_nano_fits_its_share_of_the_checkpoint() -> None:
     with torch.device("meta"):
         model = OmniForConversation(make_nano())
     stored = (tensor.numel() for tensor in model.parameters())
-    assert sum(stored) * 2 <= 46e6
+    # codec and image tokenizer take 13.2 of the 60 MB
+    assert sum(stored) * 2 <= 46.7e6
 
 
 def test_a_config_of_another_version_is_refused() -> None:
@@ -199,27 +200,12 @@ def test_levels_add_to_the_loss_only_where_the_book_has_them(model: OmniForConve
     }
 
 
-def test_a_transcript_that_begins_as_an_ears_reads_its_words_off_the_stem(model: OmniForConversation) -> None:
-    changed = OmniForConversation(model.config)
-    rows, heard = torch.randn(changed.config.num_text_ids, 32), torch.randn(7, 32)
-    changed.write_as(rows)
-    with torch.no_grad():
-        torch.testing.assert_close(
-            changed.clock_logits(torch.zeros_like(heard), heard).heard, heard @ rows.T, atol=1e-4, rtol=1e-4
-        )
-        # the word read last, in the same stream, does not call for itself
-        table = changed.heard_table.weight
-        again = changed.clock_logits(table, torch.zeros_like(table)).heard.diagonal()
-        called = (rows @ rows.T).diagonal()
-    assert float(again.abs().mean()) < 0.3 * float(called.mean())
-
-
-def test_a_muted_ear_is_not_heard_by_the_transcript(model: OmniForConversation) -> None:
+def test_what_a_muted_ear_hears_changes_nothing(model: OmniForConversation) -> None:
     row = make_row(model.config, 4)
     muted = replace(row, is_muted=np.arange(len(row.turn)) % 2 == 0)
+    loud = replace(muted, mel=np.where(muted.is_muted[:, None, None], row.mel + 1, row.mel).astype(np.float32))
     with torch.no_grad():
-        sound = model.embed(collate([muted, row])).sound
-        whole = model.stem(torch.from_numpy(row.mel).flatten(0, 1)[None])[0]
-    count = len(row.turn)
-    assert not sound[:count:2].any()
-    torch.testing.assert_close(sound[1:count:2], whole[1::2], atol=1e-5, rtol=1e-5)
+        quiet_in, loud_in = (model.embed(collate([one]))[row.kinds == CLOCK] for one in (muted, loud))
+    # what was heard while muted is remembered by the convolutions, so steps that hear may differ
+    assert torch.equal(quiet_in[::2], loud_in[::2])
+    assert not torch.equal(quiet_in[1::2], loud_in[1::2])

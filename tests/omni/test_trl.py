@@ -51,7 +51,7 @@ def test_supervised_fine_tuning_moves_text_and_leaves_the_ear_alone(checkpoint: 
     assert 0 < loss < 10
     after = model.state_dict()
     assert not torch.equal(before["model.layers.0.mlp.up_proj.weight"], after["model.layers.0.mlp.up_proj.weight"])
-    assert torch.equal(before["stem.norm.weight"], after["stem.norm.weight"])
+    assert torch.equal(before["sound_norm.weight"], after["sound_norm.weight"])
 
 
 @pytest.mark.slow

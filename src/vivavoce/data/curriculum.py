@@ -16,7 +16,16 @@ from vivavoce.content import Conversation, Message, Part, Text, system
 from vivavoce.data.answers import Answer
 from vivavoce.data.drawing import OWN_STYLE, draw_film, draw_scene
 from vivavoce.data.drawing_tasks import draw_typed
-from vivavoce.data.example import PRESET_VOICE, Example, Modalities, Speech, Split, any_voice, unrendered
+from vivavoce.data.example import (
+    MUMBLED_VOICE,
+    PRESET_VOICE,
+    Example,
+    Modalities,
+    Speech,
+    Split,
+    any_voice,
+    unrendered,
+)
 from vivavoce.data.items import Item, choose
 from vivavoce.data.live import LIVE_KINDS, TAKES, make_live
 from vivavoce.data.pools import list_items, list_reworded
@@ -74,7 +83,8 @@ def list_cell_tasks(inputs: str, outputs: str) -> dict[str, float]:
 
 Mix = Mapping[str, float]
 """Weights of groups: cells by name (`audio+image -> text`), `reading` (text read aloud), `writing` (dictation), `looking`
-and `knowing` (rounds of questions in text), `live`, or one kind of it by name (`live_pause`)."""
+and `knowing` (rounds of questions in text), `live`, or one kind of it by name (`live_pause`), or `mumbled -> OUTPUTS`: the cell
+of audio with the words in the transcript alone, which need no recording and so come in as many wordings as typed ones."""
 
 DEFAULT_MIX: dict[str, float] = {
     "reading": 0.17,
@@ -120,7 +130,12 @@ DEFAULT_MIX: dict[str, float] = {
     "text+video -> text": 0.015,
 }
 """Weights that training starts from; a trainer passes its own."""
-GROUPS: tuple[str, ...] = (*DEFAULT_MIX, *(f"live_{kind}" for kind in LIVE_KINDS))
+MUMBLED = "mumbled"
+GROUPS: tuple[str, ...] = (
+    *DEFAULT_MIX,
+    *(f"live_{kind}" for kind in LIVE_KINDS),
+    *(f"{MUMBLED} -> {outputs}" for outputs in OUTPUTS),
+)
 """Whatever a mix may name."""
 
 
@@ -178,25 +193,50 @@ def _make_of_group(group: str, split: Split, generator: np.random.Generator, exa
             choose(generator, list_items("write_down", split)), "audio", "text", split, generator, example_id
         )
     inputs, outputs = group.split(" -> ")
+    if inputs == MUMBLED:
+        return _make_mumbled(outputs, split, generator, example_id)
     if inputs == "text" and "image" in outputs.split("+") and split == "train":
         return build_example(draw_typed(split, generator), inputs, outputs, split, generator, example_id)
-    tasks = list_cell_tasks(inputs, outputs)
-    shares = np.array(list(tasks.values()))
-    task = list(tasks)[int(generator.choice(len(shares), p=shares / shares.sum()))]
+    task = _choose_task(inputs, outputs, generator)
     items = list_items(task, split)
     if split == "train" and "audio" in inputs.split("+") and generator.random() < _REWORDED_SHARE:
         items = list_reworded(task) or items
     return build_example(choose(generator, items), inputs, outputs, split, generator, example_id)
 
 
+def _choose_task(inputs: str, outputs: str, generator: np.random.Generator) -> str:
+    tasks = list_cell_tasks(inputs, outputs)
+    shares = np.array(list(tasks.values()))
+    return list(tasks)[int(generator.choice(len(shares), p=shares / shares.sum()))]
+
+
+def _make_mumbled(outputs: str, split: Split, generator: np.random.Generator, example_id: str) -> Example:
+    """What is asked in speech whose words are in the transcript alone, in the wordings of typed questions."""
+    if "image" in outputs.split("+"):
+        item = draw_typed(split, generator)
+    else:
+        item = choose(generator, list_items(_choose_task("audio", outputs, generator), split))
+    if item.ask and item.task != "write_down":
+        item = replace(item, ask=type_question(item, split, generator))
+    return build_example(item, "audio", outputs, split, generator, example_id, voice=MUMBLED_VOICE)
+
+
 def build_example(
-    item: Item, inputs: str, outputs: str, split: Split, generator: np.random.Generator, example_id: str
+    item: Item,
+    inputs: str,
+    outputs: str,
+    split: Split,
+    generator: np.random.Generator,
+    example_id: str,
+    *,
+    voice: str = "",
 ) -> Example:
-    """The item asked in `inputs` and answered in `outputs` (`text+image`, say), drawn and timed by `generator`."""
+    """The item asked in `inputs` and answered in `outputs` (`text+image`, say), drawn and timed by `generator`. voice: of the user;
+    empty: any of the split."""
     given, wanted = frozenset(inputs.split("+")), frozenset(outputs.split("+"))
     speeches: list[Speech] = []
     parts, is_new_style = _show(item, split, generator)
-    parts += _ask(item, given, split, generator, speeches)
+    parts += _ask(item, given, split, generator, speeches, voice)
     reply = _reply(item, wanted, split, generator, speeches)
     messages = (Message("user", tuple(parts)), Message("assistant", tuple(reply)))
     if item.system:
@@ -231,7 +271,7 @@ def _show(item: Item, split: Split, generator: np.random.Generator) -> tuple[lis
 
 
 def _ask(
-    item: Item, given: Modalities, split: Split, generator: np.random.Generator, speeches: list[Speech]
+    item: Item, given: Modalities, split: Split, generator: np.random.Generator, speeches: list[Speech], voice: str
 ) -> list[Part]:
     if given <= {"image", "video"}:
         return []
@@ -241,7 +281,7 @@ def _ask(
         if not words:
             return []
         is_clean = generator.random() < (0.3 if split == "train" else 0.7)
-        voice = any_voice(split, int(generator.integers(TAKES[split])))
+        voice = voice or any_voice(split, int(generator.integers(TAKES[split])))
         speeches.append(Speech(words, voice, None if is_clean else int(generator.integers(2**31))))
         return [unrendered(speeches[-1])]
     if item.task == "read_aloud":

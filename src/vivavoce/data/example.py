@@ -22,6 +22,9 @@ Modalities = frozenset[str]
 
 PRESET_VOICE = "heart"
 """The only voice the model speaks in."""
+MUMBLED_VOICE = "mumbled"
+"""Nobody's voice: it can be heard that somebody speaks and for how long, and what is said stands in the transcript alone
+(`omni.training.mumbling`). For training; it can't be rendered."""
 USER_RATE_HZ = 16_000
 OWN_RATE_HZ = 24_000
 FRAME_S = 0.08
@@ -31,8 +34,8 @@ FRAME_S = 0.08
 class Speech:
     """Something said: the words, who says them, how the recording is spoiled.
 
-    voice: `PRESET_VOICE`; a concrete voice of `data.voices`; or `any_voice(split, take)`, which the renderer resolves
-    to one of the split's voices by the text, so that a bounded cache covers a curriculum.
+    voice: `PRESET_VOICE`; a concrete voice of `data.voices`; `MUMBLED_VOICE`; or `any_voice(split, take)`, which the renderer
+    resolves to one of the split's voices by the text, so that a bounded cache covers a curriculum.
     seed: of the augmentation; None is a clean recording.
     """
 
@@ -105,7 +108,15 @@ class Insert:
     is_frame: bool = False
 
 
-Event = UserSpan | OwnSpan | Insert
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The user types a message, `gap_s` after the end of whatever was heard last; it takes no time."""
+
+    message: Message
+    gap_s: float = 0.3
+
+
+Event = UserSpan | OwnSpan | Insert | Typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +139,16 @@ class Timeline:
     def schedule(self, duration_s: Callable[[Speech | Sound | Audio], float]) -> tuple[Scheduled, ...]:
         """True times of all events, given how long each rendered sound lasts (without silence at either end).
 
-        Inserts anchored at `start` count from time 0. An own span waits for what was shown before it, and is cut
+        Inserts anchored at `start` count from time 0. An own span waits for what was shown or typed before it, and is cut
         `stop_frames` after a `speech` starts in it.
         """
         done: list[Scheduled] = []
         last_end_s = user_end_s = shown_s = 0.0
         own_idx: int | None = None
         for event in self.events:
-            if isinstance(event, Insert):
-                start_s = event.gap_s + (0.0 if event.anchor == "start" else last_end_s)
+            if isinstance(event, Insert | Typed):
+                is_from_start = isinstance(event, Insert) and event.anchor == "start"
+                start_s = event.gap_s + (0.0 if is_from_start else last_end_s)
                 shown_s = max(shown_s, start_s)
                 done.append(Scheduled(event, start_s, start_s))
                 continue

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from vivavoce.content import Audio, Conversation, Image, Message, Part
+from vivavoce.content import Audio, Conversation, Image, Message, Part, Text
 from vivavoce.data.answers import Answer
 from vivavoce.data.drawing import draw_film, draw_scene
 from vivavoce.data.example import (
@@ -21,6 +21,7 @@ from vivavoce.data.example import (
     Speech,
     Split,
     Timeline,
+    Typed,
     UserKind,
     UserSpan,
     any_voice,
@@ -28,6 +29,7 @@ from vivavoce.data.example import (
     unrendered,
 )
 from vivavoce.data.items import Item, choose
+from vivavoce.data.retyping import type_question
 from vivavoce.data.sounds import NOISE_NAMES, render_sound
 from vivavoce.data.styles import choose_style
 
@@ -49,6 +51,8 @@ STOPS = (
 )
 _NUM_SPLIT_QUESTIONS = {"train": 500, "test": 80}
 _LONG_REPLY_WORDS = 5
+_SEEN = ("name", "colour", "count", "place", "size", "exists", "relation", "read")
+"""Tasks of a picture that is shown in live talk."""
 
 TAKES = {"train": 4, "test": 1}
 """How many voices say each text: `any_voice(split, take)` for take below this."""
@@ -216,8 +220,7 @@ def _sounds(talk: _Talk) -> Answer:
 def _picture(talk: _Talk) -> Answer:
     from vivavoce.data.pools import list_items
 
-    task = choose(talk.generator, ("name", "colour", "count", "place", "size", "exists", "relation", "read"))
-    item = choose(talk.generator, list_items(task, talk.split))
+    item = choose(talk.generator, list_items(choose(talk.generator, _SEEN), talk.split))
     assert item.scene is not None
     style, _ = choose_style(talk.split, talk.generator)
     at_s = talk.between(0.1, 0.6)
@@ -243,6 +246,34 @@ def _film(talk: _Talk) -> Answer:
     return item.answer
 
 
+def _typed(talk: _Talk) -> Answer:
+    """Messages typed in a talk that is answered aloud, some with a picture; some turns are spoken all the same."""
+    answer = Answer("words")
+    for _ in range(int(talk.generator.integers(1, 5))):
+        gap_s = talk.between(0.1, 1.5)
+        if talk.generator.random() < 0.2:
+            item = talk.question()
+            talk.user(item.ask, gap_s)
+        else:
+            item, shown = _typed_question(talk)
+            talk.events.append(
+                Typed(Message("user", (*shown, Text(type_question(item, talk.split, talk.generator)))), gap_s)
+            )
+        talk.own(item.say)
+        answer = item.answer
+    return answer
+
+
+def _typed_question(talk: _Talk) -> tuple[Item, tuple[Image, ...]]:
+    from vivavoce.data.pools import list_items
+
+    if talk.generator.random() < 0.8:
+        return talk.question(), ()
+    item = choose(talk.generator, list_items(choose(talk.generator, _SEEN), talk.split))
+    assert item.scene is not None
+    return item, (draw_scene(item.scene, choose_style(talk.split, talk.generator)[0]),)
+
+
 LIVE_KINDS: dict[str, tuple[float, Callable[[_Talk], Answer]]] = {
     "turns": (0.30, _turns),
     "pause": (0.16, _pause),
@@ -254,6 +285,7 @@ LIVE_KINDS: dict[str, tuple[float, Callable[[_Talk], Answer]]] = {
     "sounds": (0.05, _sounds),
     "picture": (0.08, _picture),
     "film": (0.05, _film),
+    "typed": (0.06, _typed),
 }
 """Share and maker of each kind of live talk."""
 
@@ -279,19 +311,21 @@ def mirror_events(events: Sequence[Event]) -> Conversation:
     """The same exchange turn by turn: what follows each other by one role is one message."""
     messages: list[Message] = []
     for event in events:
-        role, part = (
-            ("assistant", unrendered(event.speech)) if isinstance(event, OwnSpan) else ("user", _part_of(event))
-        )
+        role = "assistant" if isinstance(event, OwnSpan) else "user"
         if messages and messages[-1].role == role:
-            messages[-1] = Message(role, (*messages[-1].parts, part))
+            messages[-1] = Message(role, (*messages[-1].parts, *_parts_of(event)))
         else:
-            messages.append(Message(role, (part,)))
+            messages.append(Message(role, _parts_of(event)))
     return Conversation(tuple(messages))
 
 
-def _part_of(event: UserSpan | Insert) -> Part:
+def _parts_of(event: Event) -> tuple[Part, ...]:
+    if isinstance(event, Typed):
+        return event.message.parts
+    if isinstance(event, OwnSpan):
+        return (unrendered(event.speech),)
     if isinstance(event, Insert):
-        return event.image
+        return (event.image,)
     if isinstance(event.what, Speech):
-        return unrendered(event.what)
-    return event.what if isinstance(event.what, Audio) else render_sound(event.what)
+        return (unrendered(event.what),)
+    return (event.what if isinstance(event.what, Audio) else render_sound(event.what),)

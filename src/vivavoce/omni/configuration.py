@@ -9,7 +9,7 @@ from transformers import LlamaConfig
 
 from vivavoce.errors import CheckpointError
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Raised when a checkpoint of the past can no longer be read."""
 
 CLOCK_HZ = 12.5
@@ -36,6 +36,7 @@ class OmniConfig(LlamaConfig):
     num_codes_per_book: int = 1000
     stem_widths: list[int] = field(default_factory=lambda: [192, 256, 320])
     stem_blocks: list[int] = field(default_factory=lambda: [2, 3, 3])
+    scribe_width: int = 160
     eye_width: int = 128
     transcript_delay_steps: int = 2
     speak_bias: float = 0.0
@@ -92,6 +93,7 @@ def make_tiny(**changes) -> OmniConfig:
         "num_key_value_heads": 1,
         "stem_widths": [16, 20, 24],
         "stem_blocks": [1, 1, 1],
+        "scribe_width": 16,
         "eye_width": 16,
         "num_text_ids": 320,
         "num_image_codes": 20,

@@ -46,7 +46,6 @@ PROMPT_WEIGHT = 0.1
 IMAGE_WEIGHT = 0.3
 PAD_SPEAKING_WEIGHT = 0.2
 PAD_SILENT_WEIGHT = 0.02
-HEARD_PAD_WEIGHT = 0.15
 TURN_EVENT_WEIGHT = 2.0
 TURN_SPEAKING_WEIGHT = 0.3
 TURN_WAITING_WEIGHT = 1.0
@@ -140,14 +139,22 @@ class RowWriter:
         """`<live>`, then the track's clock steps with what falls between them."""
         row.token(self._id("<live>"))
         for idx in range(track.num_steps):
-            for image, is_frame in track.inserts.get(idx, ()):
-                (self.write_frame if is_frame else self.write_image)(row, image)
+            for what in track.inserts.get(idx, ()):
+                self._write_insert(row, what)
             row.clock(track.make_step(idx))
             if idx in track.answers:
                 self.write_answer(row, *track.answers[idx])
             for codes in track.drawings.get(idx, ()):
                 row.token(self._id("<imgout>"))
                 self.write_drawing(row, codes)
+
+    def _write_insert(self, row: StepRow, what: Message | tuple[Image, bool]) -> None:
+        if isinstance(what, Message):
+            self.write_message(row, what)
+            row.token(self._id("<live>"))
+        else:
+            image, is_frame = what
+            (self.write_frame if is_frame else self.write_image)(row, image)
 
     def _id(self, token: str) -> int:
         return self.vocabulary.id_of(token)
@@ -158,7 +165,7 @@ class LiveTrack:
     """Live time under construction, step by step of 80 ms.
 
     mel [8 N, 80] is what the microphone hears (None: muted throughout). turn, text, heard [N]; codes [N, K], -1 while
-    silent. inserts: pictures (or film frames) that arrive before a step; answers: (text, drawings) given without sound
+    silent. inserts: messages, and pictures alone (or film frames: True), that arrive before a step; answers: (text, drawings) given without sound
     right after the step that takes the turn; drawings: pictures that follow a step. excused: steps whose turn is not
     learned; mistaken: steps whose words and codes are not.
     """
@@ -170,10 +177,9 @@ class LiveTrack:
     text: np.ndarray = field(init=False)
     heard: np.ndarray = field(init=False)
     codes: np.ndarray = field(init=False)
-    inserts: dict[int, list[tuple[Image, bool]]] = field(default_factory=dict)
+    inserts: dict[int, list[Message | tuple[Image, bool]]] = field(default_factory=dict)
     answers: dict[int, tuple[str, Sequence[np.ndarray]]] = field(default_factory=dict)
     drawings: dict[int, list[np.ndarray]] = field(default_factory=dict)
-    is_hearing_learned: bool = True
     excused: set[int] = field(default_factory=set)
     mistaken: set[int] = field(default_factory=set)
 
@@ -231,7 +237,6 @@ class LiveTrack:
         mel = None
         if self.mel is not None:
             mel = self.mel[idx * MEL_FRAMES_PER_STEP : (idx + 1) * MEL_FRAMES_PER_STEP]
-        heard_weight = TEXT_WEIGHT if self.heard[idx] else HEARD_PAD_WEIGHT
         return ClockStep(
             mel=mel,
             turn=int(self.turn[idx]),
@@ -241,7 +246,6 @@ class LiveTrack:
             turn_weight=turn_weight,
             text_weight=0.0 if is_mistaken else text_weight,
             code_weight=0.0 if is_mistaken else 1.0,
-            heard_weight=heard_weight if self.is_hearing_learned and mel is not None else 0.0,
         )
 
 

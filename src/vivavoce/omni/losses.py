@@ -26,8 +26,6 @@ class LossWeights:
     """`<speak>`, `<stop>` or neither"""
     text: float = 1.0
     """own text on clock steps"""
-    heard: float = 1.0
-    """the transcript of the user"""
     codes: float = 1.0
     """all audio books together"""
     z: float = 1e-4
@@ -47,14 +45,13 @@ def compute_losses(
 
     Only positions that carry weight pass the heads.
     """
-    embedded = model.embed(batch)
-    hidden = model.hear_trunk(embedded.vectors, batch.rows)
+    hidden = model.hear_trunk(model.embed(batch), batch.rows)
     total = hidden.new_zeros((), dtype=torch.float32)
     report: dict[str, Tensor] = {}
     if len(batch.target_places):
         total = total + _token_losses(model, batch, hidden, weights, report)
     if len(batch.clock_places):
-        total = total + _clock_losses(model, batch, hidden[batch.clock_places], embedded.sound, weights, report)
+        total = total + _clock_losses(model, batch, hidden[batch.clock_places], weights, report)
     return total, report
 
 
@@ -90,16 +87,14 @@ def _clock_losses(
     model: OmniForConversation,
     batch: StepBatch,
     hidden: Tensor,
-    sound: Tensor,
     weights: LossWeights,
     report: dict[str, Tensor],
 ) -> Tensor:
-    logits = model.clock_logits(hidden, sound)
+    logits = model.clock_logits(hidden)
     total = hidden.new_zeros((), dtype=torch.float32)
     for name, stream_logits, targets, step_weights in (
         ("turn", logits.turn, batch.turn, batch.turn_weights),
         ("text", logits.text, batch.text, batch.text_weights),
-        ("heard", logits.heard, batch.heard, batch.heard_weights),
     ):
         loss = _mean_loss(stream_logits.float(), targets, step_weights)
         total = total + getattr(weights, name) * loss

@@ -24,6 +24,7 @@ from vivavoce.omni.configuration import (
 )
 from vivavoce.omni.eye import Eye, join_patches, pool_cells
 from vivavoce.omni.packing import PackedRows, packed_attention
+from vivavoce.omni.scribe import Scribe
 from vivavoce.omni.stem import Stem
 from vivavoce.omni.step_batch import StepBatch
 
@@ -31,7 +32,7 @@ _MARK_CLOCK, _MARK_MUTED, _MARK_SPEAKING, _MARK_SILENT = range(4)
 
 
 class ClockInputs(NamedTuple):
-    """What a clock step reads beside the mel. All [...], codes [..., K]: outputs of the clock step before."""
+    """What a clock step reads beside the mel. All [...], codes [..., K]: outputs of the clock step before, the transcript's too."""
 
     text: Tensor
     heard: Tensor
@@ -40,20 +41,11 @@ class ClockInputs(NamedTuple):
     is_muted: Tensor
 
 
-class Embedded(NamedTuple):
-    """Input vectors of all positions [S, D], and what the ear hears at each clock step [all clock steps, D]: zero while it is
-    muted."""
-
-    vectors: Tensor
-    sound: Tensor
-
-
 class ClockLogits(NamedTuple):
-    """turn [..., 3], text [..., text rows], heard [..., text rows]."""
+    """turn [..., 3], text [..., text rows]."""
 
     turn: Tensor
     text: Tensor
-    heard: Tensor
 
 
 class CodeHead(nn.Module):
@@ -97,12 +89,14 @@ class OmniForConversation(LlamaForCausalLM):
     def __init__(self, config: OmniConfig) -> None:
         super().__init__(config)
         width = config.hidden_size
-        self.stem = Stem(config.stem_widths, config.stem_blocks, width)
+        self.stem = Stem(config.stem_widths, config.stem_blocks)
+        self.sound_in = nn.Linear(config.stem_widths[-1], width)
+        self.sound_norm = nn.LayerNorm(width)
+        self.scribe = Scribe(config.num_text_ids, config.stem_widths[-1], config.scribe_width)
         self.eye = Eye(config.eye_width, width)
         self.patch_position = nn.Embedding(NUM_PATCHES, width)
         self.frame_position = nn.Embedding(NUM_FRAME_PATCHES, width)
         self.heard_table = nn.Embedding(config.num_text_ids, width)
-        self.heard_out = nn.Linear(width, width, bias=False)
         # each book has one more row: silent
         self.code_table = nn.Embedding(config.num_books * (config.num_codes_per_book + 1), width)
         self.code_head = CodeHead(config)
@@ -110,42 +104,34 @@ class OmniForConversation(LlamaForCausalLM):
         self.marks = nn.Embedding(4, width)
         self.post_init()
 
-    def write_as(self, rows: Tensor) -> None:
-        """Let the transcript begin as what an ear says: its rows [text rows, D] are read straight off the stem's vectors.
-
-        The table is turned by a rotation and the head turns back, so that the word read last, which is summed into the same
-        stream, does not call for itself again.
-        """
-        turned = torch.randn(rows.shape[1], rows.shape[1], generator=torch.Generator().manual_seed(0))
-        rotation = torch.linalg.qr(turned)[0]
-        with torch.no_grad():
-            self.heard_table.weight.copy_(rows.float() @ rotation.T)
-            self.heard_out.weight.copy_(rotation)
-
     @property
     def silent_code(self) -> int:
         """The code of every book while the model says nothing."""
         return self.config.num_codes_per_book
 
-    def embed(self, batch: StepBatch) -> Embedded:
-        """What the trunk reads, and what the transcript's head hears beside it."""
+    def embed(self, batch: StepBatch) -> Tensor:
+        """What the trunk reads: vectors of all positions [S, D]."""
         embeds = self.model.embed_tokens(batch.ids)
         dtype = embeds.dtype
-        ear = self.hear(batch.mel.to(dtype), batch.clocks)
-        embeds[batch.clock_places] = self.embed_clock(ear, shift_clock(batch, self.silent_code)).to(dtype)
+        sound = self.hear(batch.mel.to(dtype), batch.clocks)
+        embeds[batch.clock_places] = self.embed_clock(sound, shift_clock(batch, self.silent_code)).to(dtype)
         if len(batch.patches):
             embeds[batch.patch_places] = self.embed_patches(batch.patches.to(dtype)).flatten(0, 1).to(dtype)
         if len(batch.frame_patches):
             embeds[batch.frame_places] = self.embed_frame(batch.frame_patches.to(dtype)).flatten(0, 1).to(dtype)
-        return Embedded(embeds, ear.masked_fill(batch.is_muted[:, None], 0))
+        return embeds
 
     def hear(self, mel: Tensor, clocks: PackedRows) -> Tensor:
-        """The ear over the clock steps of whole rows, mel [C, 8, 80] to [C, D]; no row hears another."""
+        """The sound of the clock steps of whole rows, mel [C, 8, 80] to [C, D]; no row hears another."""
         if not len(mel):
             return mel.new_zeros(0, self.config.hidden_size)
         # past a row's end stands something of its own, which no step before it hears
-        heard = [self.stem(mel[places].flatten(1, 2)).flatten(0, 1) for places in clocks.groups]
+        heard = [self.read_features(self.stem(mel[places].flatten(1, 2))).flatten(0, 1) for places in clocks.groups]
         return torch.cat(heard).index_select(0, clocks.back)
+
+    def read_features(self, features: Tensor) -> Tensor:
+        """The ear's features [..., C] as the trunk reads them, [..., D]."""
+        return self.sound_norm(self.sound_in(features))
 
     def embed_patches(self, patches: Tensor) -> Tensor:
         """Pictures [P, 64, 192] to vectors [P, 64, D]."""
@@ -156,10 +142,10 @@ class OmniForConversation(LlamaForCausalLM):
         cells = self.eye(join_patches(patches, FRAME_PATCH_PIXELS))
         return pool_cells(cells, IMAGE_PIXELS // FRAME_PATCH_PIXELS) + self.frame_position.weight
 
-    def embed_clock(self, ear: Tensor, inputs: ClockInputs) -> Tensor:
-        """Sum of a clock step's streams. ear [..., D] is the stem's output."""
+    def embed_clock(self, sound: Tensor, inputs: ClockInputs) -> Tensor:
+        """Sum of a clock step's streams. sound [..., D]: see `read_features`."""
         marks = self.marks.weight
-        heard_sound = torch.where(inputs.is_muted[..., None], marks[_MARK_MUTED], ear)
+        heard_sound = torch.where(inputs.is_muted[..., None], marks[_MARK_MUTED], sound)
         state = torch.where(inputs.is_speaking[..., None], marks[_MARK_SPEAKING], marks[_MARK_SILENT])
         offsets = torch.arange(self.config.num_books, device=inputs.codes.device) * (self.config.num_codes_per_book + 1)
         codes = self.code_table(inputs.codes + offsets).sum(dim=-2)
@@ -174,18 +160,9 @@ class OmniForConversation(LlamaForCausalLM):
             )
         return out.last_hidden_state[0]
 
-    def clock_logits(self, hidden: Tensor, sound: Tensor) -> ClockLogits:
-        """The three decisions of clock steps from hidden and sound [..., D] (`Embedded`).
-
-        The transcript's head hears the ear past the trunk too: six layers that do much else wore the ear's words down
-        (experiments/LOG.md).
-        """
-        words = self.lm_head.weight[: self.config.num_text_ids]
-        return ClockLogits(
-            self.turn_out(hidden),
-            F.linear(hidden, words),
-            F.linear(self.heard_out(hidden + sound), self.heard_table.weight),
-        )
+    def clock_logits(self, hidden: Tensor) -> ClockLogits:
+        """The two decisions of clock steps from hidden [..., D]; the third, the transcript, is the scribe's."""
+        return ClockLogits(self.turn_out(hidden), F.linear(hidden, self.lm_head.weight[: self.config.num_text_ids]))
 
     def code_logits(self, hidden: Tensor, text: Tensor, codes: Tensor) -> Tensor:
         """Logits of all books, each given the true ones before it.
@@ -215,7 +192,7 @@ def shift_clock(batch: StepBatch, silent_code: int) -> ClockInputs:
 
     return ClockInputs(
         shift(batch.text, 0),
-        shift(batch.heard_read, 0),
+        shift(batch.heard, 0),
         shift(batch.codes_read, silent_code),
         batch.is_speaking,
         batch.is_muted,

@@ -1,4 +1,4 @@
-"""The ear: from log-mel frames to one vector per clock step, causally, as sound comes in.
+"""The ear: from log-mel frames to features of each clock step, causally, as sound comes in.
 
 Three stages, at 50, 25 and 12.5 Hz: a strided convolution, then gated blocks that look back over depth-wise convolutions.
 Most of the looking back is done where frames are still fine, since a sound that is a fifth of a second long is two clock
@@ -81,12 +81,12 @@ class Stage(nn.Module):
 
 
 class Stem(nn.Module):
-    """Log-mel at 100 Hz to vectors [B, T, width] at 12.5 Hz.
+    """Log-mel at 100 Hz to features [B, T, widths[-1]] at 12.5 Hz.
 
     Raises: ConfigError unless there are three widths and three numbers of blocks.
     """
 
-    def __init__(self, widths: Sequence[int], num_blocks: Sequence[int], width: int) -> None:
+    def __init__(self, widths: Sequence[int], num_blocks: Sequence[int]) -> None:
         super().__init__()
         if len(widths) != NUM_STAGES or len(num_blocks) != NUM_STAGES:
             raise ConfigError(
@@ -94,8 +94,6 @@ class Stem(nn.Module):
             )
         inputs = [MEL_BINS, *widths[:-1]]
         self.stages = nn.ModuleList([Stage(*sizes) for sizes in zip(inputs, widths, num_blocks)])
-        self.out = nn.Linear(widths[-1], width)
-        self.norm = nn.LayerNorm(width)
 
     @property
     def convolutions(self) -> list[CausalConvolution]:
@@ -104,29 +102,25 @@ class Stem(nn.Module):
 
     def make_state(self, batch_size: int) -> StemState:
         """The state of silence before time 0."""
-        weight = self.norm.weight
+        weight = self.convolutions[0].weight
         return tuple(weight.new_zeros(batch_size, conv.in_channels, conv.context) for conv in self.convolutions)
 
     def step(self, mel: Tensor, state: StemState) -> tuple[Tensor, StemState]:
-        """Vectors of the next clock steps.
+        """Features of the next clock steps.
 
-        Shapes: mel [B, 8 T, 80]; result [B, T, D].
+        Shapes: mel [B, 8 T, 80]; result [B, T, C].
         """
         stages, new_state = self._step_stages(mel, state)
-        return self.norm(self.out(stages[-1])), new_state
+        return stages[-1], new_state
 
     def forward(self, mel: Tensor) -> Tensor:
         """The whole of `mel` [B, 8 T, 80] from silence."""
         return self.step(mel, self.make_state(len(mel)))[0]
 
     def hear_finely(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """What `forward` gives [B, T, D], and the spelling stage before it [B, 2 T, C], for teaching."""
+        """What `forward` gives [B, T, C], and the spelling stage before it [B, 2 T, C'], for teaching."""
         stages, _ = self._step_stages(mel, self.make_state(len(mel)))
-        return self.norm(self.out(stages[-1])), stages[SPELLING_STAGE]
-
-    def hear_features(self, mel: Tensor) -> Tensor:
-        """What `out` is given for the whole of `mel` [B, 8 T, 80], from silence: [B, T, C]."""
-        return self._step_stages(mel, self.make_state(len(mel)))[0][-1]
+        return stages[-1], stages[SPELLING_STAGE]
 
     def _step_stages(self, mel: Tensor, state: StemState) -> tuple[list[Tensor], StemState]:
         x, outputs, new_state = mel, [], []

@@ -50,11 +50,9 @@ class StepBatch:
     text: Tensor
     heard: Tensor
     codes: Tensor
-    heard_read: Tensor
     codes_read: Tensor
     turn_weights: Tensor
     text_weights: Tensor
-    heard_weights: Tensor
     code_weights: Tensor
 
     @property
@@ -85,11 +83,9 @@ _CLOCK_STREAMS = (
     "text",
     "heard",
     "codes",
-    "heard_read",
     "codes_read",
     "turn_weights",
     "text_weights",
-    "heard_weights",
     "code_weights",
 )
 

@@ -44,7 +44,6 @@ class ClockStep:
     codes: np.ndarray | None = None
     turn_weight: float = 1.0
     text_weight: float = 1.0
-    heard_weight: float = 1.0
     code_weight: float = 1.0
 
 
@@ -122,11 +121,9 @@ class StepRow:
             text=np.array([step.text for step in clocks], np.int64),
             heard=heard,
             codes=codes,
-            heard_read=heard,
             codes_read=codes,
             turn_weights=np.array([step.turn_weight for step in clocks], np.float32),
             text_weights=np.array([step.text_weight for step in clocks], np.float32),
-            heard_weights=np.array([step.heard_weight for step in clocks], np.float32),
             code_weights=np.array([0.0 if step.codes is None else step.code_weight for step in clocks], np.float32),
         )
 
@@ -137,8 +134,9 @@ class Steps:
 
     kinds, ids, targets [T] int64, target_weights [T] float32: `targets[t]` is what position t should predict.
     patches [P, 64, 192], frame_patches [F, 16, 768] float32 in [-1, 1]. mel [N, 8, 80] float32, is_muted [N].
-    turn, text, heard [N] int64 and codes [N, K] int64: what each clock step should give; the next one reads turn and text, and
-    heard_read and codes_read, which are the same unless training adds slips (`training/slips.py`).
+    turn, text [N] int64 and codes [N, K] int64: what each clock step should give; the next one reads turn and text, and codes_read,
+    which are the same unless training adds slips (`training/slips.py`). heard [N] int64: the transcript, which is the scribe's
+    and no more than read, too by the next one.
     """
 
     kinds: np.ndarray
@@ -153,11 +151,9 @@ class Steps:
     text: np.ndarray
     heard: np.ndarray
     codes: np.ndarray
-    heard_read: np.ndarray
     codes_read: np.ndarray
     turn_weights: np.ndarray
     text_weights: np.ndarray
-    heard_weights: np.ndarray
     code_weights: np.ndarray
 
     def __len__(self) -> int:

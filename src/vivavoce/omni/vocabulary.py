@@ -38,6 +38,7 @@ CONTROL_TOKENS = (
     "<mute>",  # the microphone is off on the clock steps that follow
     "<unmute>",
 )
+START_ROW = CONTROL_TOKENS.index("<bos>")
 NUM_CONTROL_ROWS = 32
 """chosen: room for twelve more without moving any text row."""
 

@@ -12,8 +12,9 @@ import numpy as np
 from vivavoce.omni.engine_protocol import FRAME_MS, USER_FRAME_SAMPLES, USER_RATE_HZ
 from vivavoce.serve.sound import RATE_HZ, Resampler, WireFormat
 
-TRANSCRIPT_LAG_STEPS = 8
-"""Clock steps after the end of a turn in which its transcript still grows. Source: reference 5.1, 4-6 steps late."""
+TRANSCRIPT_LAG_STEPS = 12
+"""Clock steps after the end of a turn in which its transcript still grows: nano's last words are decided up to seven steps late
+(`omni.engine.answering.HEARD_OUT_STEPS`), and written one a step."""
 _KEPT_SILENT_FRAMES = 15_000 // FRAME_MS
 _KEPT_FRAMES = 120_000 // FRAME_MS
 TAIL_SAMPLES = 320

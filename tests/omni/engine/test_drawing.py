@@ -16,6 +16,7 @@ from vivavoce.omni.engine.duplex import OmniEngine
 from vivavoce.omni.engine.generation import Feed, Look, Mark, Outcome, Return, SlotState, Token, finish
 from vivavoce.omni.engine.loading import make_engine
 from vivavoce.omni.engine.sampling import Sampling
+from vivavoce.omni.engine.transcriber import Hearing
 from vivavoce.omni.steps import TOKEN
 
 CHECKPOINT = make_checkpoint()
@@ -31,7 +32,7 @@ def engine() -> OmniEngine:
 def drive(engine: OmniEngine, words: str, verdicts: Sequence[float], sampling: Sampling = SAMPLING, *, painter=True):
     """Draw on a stand-in for the network: try n is all code n, and is found as likely as `verdicts` say."""
     first = engine.writer.config.num_text_ids
-    marked = SlotState(engine.generation.backend.make_ear(), (0, 0))
+    marked = SlotState(engine.generation.backend.make_ear(), (0, 0), Hearing(()))
     script = Drawer(engine.writer, engine.painter if painter else None, sampling).draw(words)
     works, outcome, left = [], None, list(verdicts)
     while True:
@@ -145,7 +146,7 @@ def test_after_a_return_all_is_as_it_was_but_chance(engine: OmniEngine) -> None:
 def next_token(drawer: Drawer):
     script = drawer.draw("")
     script.send(None)
-    work = script.send(Outcome(state=SlotState((), (0, 0))))
+    work = script.send(Outcome(state=SlotState((), (0, 0), Hearing(()))))
     assert isinstance(work, Token)
     return work.allowed
 

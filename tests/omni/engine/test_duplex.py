@@ -82,8 +82,8 @@ def test_it_sounds_from_speak_until_stop(engine: OmniEngine) -> None:
 def test_a_picture_asked_for_on_the_step_that_stops_is_drawn_and_can_be_taken_back(engine: OmniEngine) -> None:
     score = engine.generation.backend.score_clock
 
-    def want_a_picture(hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
-        scores = score(hidden, sound)
+    def want_a_picture(hidden: np.ndarray) -> ClockScores:
+        scores = score(hidden)
         scores.text[:, IMGOUT] = 1e6
         return scores
 
@@ -286,8 +286,8 @@ def draw_on_stop(engine: OmniEngine) -> None:
     """Let every utterance be followed by a drawing."""
     score = engine.generation.backend.score_clock
 
-    def want_a_picture(hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
-        scores = score(hidden, sound)
+    def want_a_picture(hidden: np.ndarray) -> ClockScores:
+        scores = score(hidden)
         scores.text[:, IMGOUT] = 1e6
         return scores
 
@@ -359,23 +359,3 @@ def test_what_an_answer_read_is_counted_with_the_piece_that_read_it(engine: Omni
     request = AnswerRequest(conversation=Conversation((user("draw a red star"),)), max_tokens=4)
     for delta in engine.answer(request):
         assert 0 <= delta.prompt_steps <= delta.token_steps
-
-
-def test_a_piece_of_a_word_is_not_heard_twice_within_three_steps(engine: OmniEngine) -> None:
-    score = engine.generation.backend.score_clock
-
-    def hear_much(hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
-        scores = score(hidden, sound)
-        scores.heard[:, 0] = -1e6
-        return scores
-
-    engine.generation.backend.score_clock = hear_much  # type: ignore[method-assign]
-    engine.open_slot(0)
-    heard = []
-    for idx in range(40):
-        engine.step({0: given(idx)})
-        heard.append(engine.generation.state(0).heard)
-    written = [(step, idx) for step, idx in enumerate(heard) if idx]
-    assert len(written) > 20
-    for step, idx in written:
-        assert idx not in heard[max(0, step - 3) : step]

@@ -16,7 +16,6 @@ from vivavoce.omni.engine.rules import (
     MessageState,
     SpeechLimits,
     TurnState,
-    allowed_heard,
     allowed_text,
     check_message,
 )
@@ -85,11 +84,6 @@ def test_words_come_only_while_speaking_and_imgout_only_on_the_step_that_stops()
     assert IMGOUT not in allowed_text(speaking, STAY, may_draw=True, num_text_ids=64)
     assert allowed_text(speaking, STOP, may_draw=True, num_text_ids=64) == Allowed((PAD, IMGOUT))
     assert allowed_text(speaking, STOP, may_draw=False, num_text_ids=64) == Allowed((PAD,))
-
-
-def test_nothing_is_heard_through_a_muted_microphone() -> None:
-    assert allowed_heard(is_muted=True, num_text_ids=64).only == PAD
-    assert 40 in allowed_heard(is_muted=False, num_text_ids=64)
 
 
 def test_control_tokens_can_not_be_written_or_heard() -> None:

@@ -207,10 +207,8 @@ def test_an_ear_goes_on_from_a_trunk_or_an_ear(mels: Path, vocabulary: Vocabular
     loaded = start_ear(tmp_path / "omni", make_tiny(), vocabulary)
     for name, tensor in trunk.stem.state_dict().items():
         assert torch.equal(tensor, loaded.stem.state_dict()[name]), name
-    with torch.no_grad():
-        sound = torch.randn(5, 32)
-        heard = trunk.clock_logits(torch.zeros_like(sound), sound).heard
-        torch.testing.assert_close(loaded.out(sound), heard, atol=1e-5, rtol=1e-4)
+    for name, tensor in trunk.scribe.state_dict().items():
+        assert torch.equal(tensor, loaded.scribe.state_dict()[name]), name
     ear = train(tmp_path / "ear", mels, vocabulary, 2)
     save_vocabulary(vocabulary, tmp_path / "ear")
     loaded = start_ear(tmp_path / "ear", make_tiny(), vocabulary)

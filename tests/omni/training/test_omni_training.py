@@ -79,8 +79,10 @@ def test_every_parameter_has_one_rate_and_the_senses_the_slow_one(optimizer: str
         for group in found.param_groups
         for parameter in group["params"]
     }
-    assert rates.keys() == {id(parameter) for parameter in model.parameters()}
-    slow = {name.split(".")[0] for name, parameter in model.named_parameters() if rates[id(parameter)] == 3e-4}
+    learned = [(name, parameter) for name, parameter in model.named_parameters() if not name.startswith("scribe.")]
+    assert rates.keys() == {id(parameter) for _, parameter in learned}
+    assert not any(parameter.requires_grad for parameter in model.scribe.parameters())
+    slow = {name.split(".")[0] for name, parameter in learned if rates[id(parameter)] == 3e-4}
     assert slow == {"stem", "eye"}
     assert all(rates[id(parameter)] == 3e-4 for parameter in (*model.stem.parameters(), *model.eye.parameters()))
 
@@ -93,4 +95,4 @@ def test_senses_at_rate_0_are_left_as_they_are() -> None:
     for optimizer in optimizers.values():
         optimizer.step()
     changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
-    assert changed == {name for name in before if not name.startswith(("stem.", "eye."))}
+    assert changed == {name for name in before if not name.startswith(("stem.", "eye.", "scribe."))}

@@ -16,6 +16,7 @@ from vivavoce.data.example import (
     OwnSpan,
     Speech,
     Timeline,
+    Typed,
     UserSpan,
     unrendered,
 )
@@ -31,7 +32,7 @@ from vivavoce.omni.layout import (
 )
 from vivavoce.omni.steps import CLOCK, SPEAK, STOP, TOKEN, Steps
 from vivavoce.omni.training.noise import change_length, draw_voice_change
-from vivavoce.omni.training.rows import MAX_LATE_STEPS, TRIM_MARGIN_S, RowMaker
+from vivavoce.omni.training.rows import MAX_LATE_STEPS, TRIM_MARGIN_S, WRITTEN_STEPS, RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, train_vocabulary
 
 ASKED = Speech("how many balls", "any-train-0")
@@ -212,7 +213,10 @@ def test_what_was_heard_and_shown_is_answered_in_text_after_the_transcript(
     assert words[:6] == ["<bos>", "<out_text>", "<user>", "<img>", "</img>", "<end>"]
     assert len(steps.patches) == 1
     assert steps.turn[-1] == SPEAK
-    assert (steps.heard > 0).sum() == len(vocabulary.encode("how many balls"))
+    written = np.flatnonzero(steps.heard)
+    assert len(written) == len(vocabulary.encode("how many balls"))
+    # words may come late, and the answer waits for them
+    assert len(steps.heard) - 1 - written[-1] >= WRITTEN_STEPS
     assert words[-1] == "<end>"
 
 
@@ -227,6 +231,26 @@ def test_a_picture_that_arrives_while_the_clock_runs_stands_between_its_steps(ma
     first = int(np.flatnonzero(steps.kinds == 1)[0])
     clocks_before = int((steps.kinds[:first] == CLOCK).sum())
     assert 5 <= clocks_before <= 10
+
+
+def test_a_typed_message_stands_between_the_steps_and_the_clock_goes_on(
+    maker: RowMaker, vocabulary: Vocabulary
+) -> None:
+    typed = user(PICTURE, "how many balls")
+    timeline = Timeline((Typed(typed, 0.2), OwnSpan(SAID), Typed(user("stop"), 0.3), OwnSpan(SAID)))
+    example = make_example("text", "audio", PICTURE, "how many balls", answer=[unrendered(SAID)], timeline=timeline)
+    steps = make(maker, example)
+    words = words_of(steps, vocabulary)
+    assert words[:3] == ["<bos>", "<out_audio>", "<live>"]
+    assert words[3:6] == ["<user>", "<img>", "</img>"]
+    assert words.count("<live>") == 3
+    assert len(steps.patches) == 1
+    assert steps.is_muted.all()
+    # both are answered in the step or two after the message
+    speaks = np.flatnonzero(steps.turn == SPEAK)
+    ends = np.flatnonzero((steps.ids == vocabulary.id_of("<live>")) & (steps.kinds == TOKEN))[1:]
+    clocks_before = [int((steps.kinds[:place] == CLOCK).sum()) for place in ends]
+    assert [0 <= speak - before <= 2 for speak, before in zip(speaks, clocks_before)] == [True, True]
 
 
 def test_transcript_tokens_spread_over_what_is_voiced() -> None:

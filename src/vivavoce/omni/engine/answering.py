@@ -9,6 +9,7 @@ A driver runs one script, or many side by side (`duplex`, `answer`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from vivavoce.omni.engine.drawing import Drawer
 from vivavoce.omni.engine.generation import Clock, Feed, Outcome, Token, Work
 from vivavoce.omni.engine.rules import END, IMGOUT, PAD, Allowed, MessageRules, MessageState
 from vivavoce.omni.engine.sampling import Sampling
+from vivavoce.omni.engine.transcriber import SURE_NATS
 from vivavoce.omni.engine.voice import Painter
 from vivavoce.omni.engine_protocol import USER_FRAME_SAMPLES, USER_RATE_HZ, AnswerRequest
 from vivavoce.omni.layout import RowWriter, has_sound
@@ -33,6 +35,11 @@ LEAD_STEPS = 6
 """Quiet before the user's sound. In training it is 0.3 to 0.7 s."""
 GAP_STEPS = 4
 """Quiet between two sounds of the user (training: 0.3 s)."""
+TEXT_ANSWER_STEPS = 4
+"""Clock steps after the last sound at which most of its words are written; in training, answers in text begin at the fifth
+(`training.rows`)."""
+HEARD_OUT_STEPS = 7
+"""The same for the very last words: the ear says them up to three steps late, and four of quiet decide."""
 PATIENCE_STEPS = 12
 """Clock steps after the user's end (about 1 s) before the model is made to take its turn."""
 MAX_LIVE_STEPS = 400
@@ -136,23 +143,26 @@ class Answering:
     def _transcribe(self, sounds: Sequence[Audio]) -> Script:
         yield from self._enter_live()
         track = place_sounds(sounds)
-        for idx in range(len(track) + self.writer.config.transcript_delay_steps + 4):
-            outcome = yield Clock(track[idx] if idx < len(track) else _SILENCE, may_speak=False)
+        for idx in itertools.count():
+            mel = track[idx] if idx < len(track) else _SILENCE
+            outcome = yield Clock(mel, may_speak=False, far_nats=SURE_NATS)
             assert outcome is not None
             self.pieces.append(Piece(text=outcome.user_text, prompt_steps=1))
+            if idx >= len(track) + HEARD_OUT_STEPS and not outcome.num_waiting:
+                return
 
     def _take_turn(self, sounding: bool, sounds: Sequence[Audio]) -> Script:
         """The user's sound, if there is any, then the model's turn."""
         yield from self._enter_live()
         track = place_sounds(sounds)
-        limit = len(track) + (PATIENCE_STEPS if sounds else 3)
-        limit += 0 if sounding else self.writer.config.transcript_delay_steps
+        # the last step of a recording may lie after the true end already; in text it is answered once it is written down
+        first = len(track) + (-1 if sounding or not sounds else TEXT_ANSWER_STEPS)
+        limit = len(track) + (PATIENCE_STEPS if sounding else HEARD_OUT_STEPS) if sounds else 3
         num_words, said = 0, ""
         for idx in range(limit + MAX_LIVE_STEPS):
             outcome = yield Clock(
                 track[idx] if idx < len(track) else _SILENCE if sounds else None,
-                # the last step of the recording may lie after the true end already
-                may_speak=idx >= len(track) - 1,
+                may_speak=idx >= first,
                 force="speak" if idx == limit else "stop" if idx == limit + MAX_LIVE_STEPS - 1 else None,
                 may_sound=sounding,
                 may_write=num_words < self._rules.max_tokens,

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from vivavoce.omni.engine.cache import KVShape, SlotCache, Window, rope_tables
+from vivavoce.omni.engine.transcriber import LanguageWeights
 
 EarState = tuple[np.ndarray, ...]
 """What each convolution of the stem keeps: [channels, context] each."""
@@ -53,19 +54,19 @@ class ClockReading(NamedTuple):
 
 
 class ClockVectors(NamedTuple):
-    """Vectors [B, D] of clock steps; what each ear heard [B, D], zero while muted; the ears after them."""
+    """Vectors [B, D] of clock steps; what each ear said, log-probabilities of words [B, text rows], sure of nothing while muted;
+    the ears after them."""
 
     vectors: np.ndarray
-    sound: np.ndarray
+    said: np.ndarray
     ears: list[EarState]
 
 
 class ClockScores(NamedTuple):
-    """Logits of B clock steps: turn [B, 3], text and heard [B, text rows]."""
+    """Logits of B clock steps: turn [B, 3], text [B, text rows]."""
 
     turn: np.ndarray
     text: np.ndarray
-    heard: np.ndarray
 
 
 class Backend(Protocol):
@@ -73,6 +74,7 @@ class Backend(Protocol):
 
     name: str
     shape: NetworkShape
+    language: LanguageWeights
 
     def embed_tokens(self, ids: Sequence[int]) -> np.ndarray:
         """Vectors [T, D] of ids."""
@@ -102,8 +104,8 @@ class Backend(Protocol):
         """Logits [B, V] of the next token."""
         ...
 
-    def score_clock(self, hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
-        """Logits of a clock step's decisions, from the trunk's hidden and the ear's sound [B, D]."""
+    def score_clock(self, hidden: np.ndarray) -> ClockScores:
+        """Logits of a clock step's decisions, from the trunk's hidden [B, D]."""
         ...
 
     def choose_codes(

@@ -21,13 +21,12 @@ from vivavoce.omni.engine.rules import (
     Allowed,
     SpeechLimits,
     TurnState,
-    allowed_heard,
     allowed_text,
 )
-from vivavoce.omni.engine.sampling import NEVER, Sampling, choose, choose_event, gumbel
+from vivavoce.omni.engine.sampling import Sampling, choose, choose_event, gumbel
+from vivavoce.omni.engine.transcriber import SOON_NATS, Hearing, LanguageModel, Transcriber
 from vivavoce.omni.engine.transcript import TextStream
 from vivavoce.omni.engine_protocol import TurnEvent
-from vivavoce.omni.layout import HEARD_PAD_WEIGHT, TEXT_WEIGHT
 from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, TOKEN, StepRow
 from vivavoce.omni.vocabulary import NUM_CONTROL_ROWS, Vocabulary
 
@@ -35,60 +34,30 @@ CONTEXT_STEPS = 512
 """Steps in sight. chosen: the longest row of training (`training.rows.MAX_STEPS`); farther apart, nothing was learned."""
 CHUNK_STEPS = 64
 """Steps read at once of what takes no time: about one clock step's worth of work for nano."""
-BREAK_STEPS = 12
-"""Clock steps without a transcript token after which the next one opens a new stretch of talk."""
-
 _FIRST_APART = -1_000_000_000
 """Slots in which rows are read apart start here, out of the way of all others."""
-ECHO_STEPS = 3
-"""A piece of a word is not written twice within so many steps: nobody says it twice in 0.24 s, and a sound that lies across
-two steps is easily heard twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
     """One conversation between two steps.
 
-    hidden: [D] of the last step. sound: [D] that the ear heard in the last clock step. text, heard, codes: what the last
-    clock step gave, which the next reads. just_heard: the transcript's ids of the last steps, oldest first. own, user: the
-    two texts. quiet_steps: clock steps since the user's transcript last grew. draws: random draws so far.
+    hidden: [D] of the last step. hearing: the transcript as far as it is heard. text, heard, codes: what the last clock step
+    gave, which the next reads. own, user: the two texts. draws: random draws so far.
     """
 
     ear: EarState
     codes: tuple[int, ...]
+    hearing: Hearing
     window: Window = field(default_factory=Window)
     hidden: np.ndarray | None = None
-    sound: np.ndarray | None = None
     text: int = PAD
     heard: int = PAD
-    just_heard: tuple[int, ...] = ()
     turn: TurnState = field(default_factory=TurnState)
     own: TextStream = field(default_factory=TextStream)
     user: TextStream = field(default_factory=TextStream)
-    quiet_steps: int = 0
     has_user_text: bool = False
     draws: int = 0
-
-
-def forbid_echo(logits: np.ndarray, state: SlotState) -> np.ndarray:
-    """Transcript logits [V] without what was written in the last `ECHO_STEPS` steps."""
-    written = [idx for idx in state.just_heard if idx != PAD]
-    if not written:
-        return logits
-    logits = logits.copy()
-    logits[written] = NEVER
-    return logits
-
-
-def weigh_quiet(logits: np.ndarray, weight: float) -> np.ndarray:
-    """Logits [V] of a stream as if steps without a word had weighed in training as much as those with one.
-
-    They weigh `weight`, so that words are learned and not silence; a network that has learned that gives words
-    1 / weight times their odds, and would write before it has heard.
-    """
-    logits = logits.copy()
-    logits[PAD] -= np.log(weight / TEXT_WEIGHT)
-    return logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +105,7 @@ class Clock:
     """One clock step. mel: [8, 80] of the user, None while muted.
 
     may_sound: False where the answer has no sound; then `<speak>` only takes the turn. may_write: whether words may be
-    added. may_draw: whether the step that stops may ask for a picture.
+    added. may_draw: whether the step that stops may ask for a picture. far_nats: how soon the user's words are decided (`transcriber`).
     """
 
     mel: np.ndarray | None
@@ -146,6 +115,7 @@ class Clock:
     may_sound: bool = True
     may_write: bool = True
     may_draw: bool = False
+    far_nats: float = SOON_NATS
 
 
 Alone = Feed | Mark | Return | Look
@@ -155,8 +125,8 @@ Work = Alone | Token | Clock
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What work gave. Token: `token`. Clock: event, ids, codes [K] while speaking, and the text they add. Mark: `state`.
-    Look: `log_prob`, natural."""
+    """What work gave. Token: `token`. Clock: event, ids, codes [K] while speaking, the text they add, and how many words of the
+    user's are decided and not yet read. Mark: `state`. Look: `log_prob`, natural."""
 
     token: int | None = None
     event: int = 0
@@ -165,6 +135,7 @@ class Outcome:
     codes: np.ndarray | None = None
     own_text: str = ""
     user_text: str = ""
+    num_waiting: int = 0
     state: SlotState | None = None
     log_prob: float = 0.0
 
@@ -195,6 +166,10 @@ def embed_row(backend: Backend, row: StepRow) -> np.ndarray:
     return vectors
 
 
+def _ends_sentence(vocabulary: Vocabulary, idx: int) -> bool:
+    return vocabulary.decode([idx]).rstrip().endswith((".", "?"))
+
+
 def finish(work: Generator[int, None, Outcome]) -> Outcome:
     """All pieces of `Generation.take_alone` at once."""
     while True:
@@ -219,12 +194,14 @@ class Generation:
         self.backend, self.vocabulary = backend, vocabulary
         self.sampling, self.limits = sampling or Sampling(), limits or SpeechLimits()
         self.context_steps = context_steps
+        ends = [idx for idx in range(NUM_CONTROL_ROWS, vocabulary.num_text_ids) if _ends_sentence(vocabulary, idx)]
+        self.transcriber = Transcriber(LanguageModel(backend.language, ends), NUM_CONTROL_ROWS)
         self._slots: dict[int, _Slot] = {}
 
     def open(self, slot: int, seed: int = 0) -> None:
         """An empty conversation in `slot`, whatever was there."""
         codes = (self.backend.shape.num_codes_per_book,) * self.backend.shape.num_books
-        state = SlotState(self.backend.make_ear(), codes)
+        state = SlotState(self.backend.make_ear(), codes, self.transcriber.begin())
         self._slots[slot] = _Slot(seed, SlotCache(self.backend.shape.kv), state)
 
     def close(self, slot: int) -> None:
@@ -395,15 +372,16 @@ class Generation:
             [state.ear for state in states],
         )
         read = self.backend.embed_clock(reading)
-        for slot, ear, sound in zip(clocks, read.ears, read.sound):
+        for (slot, work), ear, said in zip(clocks.items(), read.ears, read.said):
             held = self._slots[slot]
-            held.state = replace(held.state, ear=ear, sound=sound)
+            hearing = self.transcriber.hear(held.state.hearing, None if work.mel is None else said, work.far_nats)
+            held.state = replace(held.state, ear=ear, hearing=hearing)
         return {slot: vector[None] for slot, vector in zip(clocks, read.vectors)}
 
     def _decide(self, clocks: Mapping[int, Clock]) -> dict[int, Outcome]:
-        """Turn, words and transcript of each clock step, then the codes of those who speak."""
+        """Turn and words of each clock step, then the codes of those who speak."""
         hidden = self._stack(list(clocks), attrgetter("hidden"))
-        scores = self.backend.score_clock(hidden, self._stack(list(clocks), attrgetter("sound")))
+        scores = self.backend.score_clock(hidden)
         outcomes = {
             slot: self._choose_clock(slot, work, scores, row) for row, (slot, work) in enumerate(clocks.items())
         }
@@ -437,9 +415,7 @@ class Generation:
             seed=held.seed,
             draw=state.draws,
         )
-        hear = weigh_quiet(forbid_echo(scores.heard[row], state), HEARD_PAD_WEIGHT)
-        heard = allowed_heard(is_muted=work.mel is None, num_text_ids=shape.num_text_ids)
-        return Outcome(event=event, text_id=text, heard_id=choose(hear, heard))
+        return Outcome(event=event, text_id=text)
 
     def _choose_codes(self, slots: list[int], hidden: np.ndarray, outcomes: Mapping[int, Outcome]) -> np.ndarray:
         shape, sampling = self.backend.shape, self.sampling
@@ -459,26 +435,23 @@ class Generation:
         own_text = user_text = ""
         if outcome.text_id >= NUM_CONTROL_ROWS:
             own, own_text = own.push(outcome.text_id, self.vocabulary)
-        user, quiet_steps, is_new = state.user, state.quiet_steps + 1, False
-        if outcome.heard_id != PAD:
-            is_new = quiet_steps > BREAK_STEPS or not user.ids
-            user, user_text = (TextStream() if is_new else user).push(outcome.heard_id, self.vocabulary)
-            quiet_steps = 0
-        elif outcome.event == SPEAK:
-            user = TextStream()
-        if is_new and state.has_user_text and user_text[:1].isalnum():
-            user_text = " " + user_text
+        hearing, user, heard_id = state.hearing, state.user, PAD
+        if hearing.waiting:
+            (heard_id, is_first), hearing = hearing.waiting[0], replace(hearing, waiting=hearing.waiting[1:])
+            user, user_text = (TextStream() if is_first else user).push(heard_id, self.vocabulary)
+            if is_first and state.has_user_text and user_text[:1].isalnum():
+                user_text = " " + user_text
         held.state = replace(
             state,
             text=outcome.text_id,
-            heard=outcome.heard_id,
-            just_heard=(*state.just_heard, outcome.heard_id)[-ECHO_STEPS:],
+            heard=heard_id,
+            hearing=hearing,
             codes=(silent,) * self.backend.shape.num_books if outcome.codes is None else tuple(map(int, outcome.codes)),
             turn=turn,
             own=own,
             user=user,
-            quiet_steps=quiet_steps,
             has_user_text=state.has_user_text or bool(user_text),
             draws=state.draws + 2,
         )
-        return replace(outcome, own_text=own_text, user_text=user_text)
+        waiting = len(hearing.waiting)
+        return replace(outcome, heard_id=heard_id, own_text=own_text, user_text=user_text, num_waiting=waiting)

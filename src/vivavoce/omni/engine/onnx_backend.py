@@ -28,7 +28,7 @@ from vivavoce.omni.engine.backend import (
     scatter,
 )
 from vivavoce.omni.engine.onnx_graph import GRAPH_VERSION, Precision, write_graphs
-from vivavoce.omni.engine.torch_backend import find_shape
+from vivavoce.omni.engine.torch_backend import find_language, find_shape
 from vivavoce.omni.network import OmniForConversation
 
 GRAPH_NAMES = ("ear", "eye", "trunk", "clock", "token", "codes")
@@ -46,7 +46,7 @@ class OnnxBackend:
         num_threads: int = 1,
     ) -> None:
         self.name = f"onnx-{precision}"
-        self.shape = find_shape(model)
+        self.shape, self.language = find_shape(model), find_language(model)
         options = make_session_options(num_threads)
         self._sessions = {name: _open(graphs[name], options) for name in GRAPH_NAMES}
         self._tokens = _copy(model.model.embed_tokens.weight)
@@ -85,18 +85,17 @@ class OnnxBackend:
         return self._ear
 
     def embed_clock(self, reading: ClockReading) -> ClockVectors:
-        """Vectors and sound [B, D], and new ears."""
+        """Vectors [B, D], what was heard [B, V], and new ears."""
         feed = {f"state_{idx}": np.stack(parts) for idx, parts in enumerate(zip(*reading.ears))}
-        names = ["ear", *(f"new_state_{idx}" for idx in range(len(self._ear)))]
-        ear, *states = self._run("ear", names, {"mel": reading.mel.astype(np.float32), **feed})
+        names = ["sound", "said", *(f"new_state_{idx}" for idx in range(len(self._ear)))]
+        sound, said, *states = self._run("ear", names, {"mel": reading.mel.astype(np.float32), **feed})
         muted, clock, speaking, silent = self._marks[1], self._marks[0], self._marks[2], self._marks[3]
         is_muted = reading.is_muted[:, None]
-        vectors = np.where(is_muted, muted, ear)
+        vectors = np.where(is_muted, muted, sound)
         vectors = vectors + np.where(reading.is_speaking[:, None], speaking, silent) + clock
         vectors = vectors + self._codes[reading.codes + self._first_code].sum(axis=1)
         vectors = vectors + self._tokens[reading.text] + self._heard[reading.heard]
-        sound = np.where(is_muted, np.float32(0), ear)
-        return ClockVectors(vectors, sound, [tuple(state[idx] for state in states) for idx in range(len(vectors))])
+        return ClockVectors(vectors, said, [tuple(state[idx] for state in states) for idx in range(len(vectors))])
 
     def read(self, readings: Sequence[Reading]) -> np.ndarray:
         """Last hidden [B, D]."""
@@ -112,9 +111,9 @@ class OnnxBackend:
         """Logits [B, V]."""
         return self._run("token", ["logits"], {"hidden": hidden})[0]
 
-    def score_clock(self, hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
-        """Logits of the three streams."""
-        return ClockScores(*self._run("clock", ["turn", "text", "heard"], {"hidden": hidden, "sound": sound}))
+    def score_clock(self, hidden: np.ndarray) -> ClockScores:
+        """Logits of the two streams."""
+        return ClockScores(*self._run("clock", ["turn", "text"], {"hidden": hidden}))
 
     def choose_codes(
         self, hidden: np.ndarray, text: np.ndarray, noise: np.ndarray, *, temperature: float, min_prob_share: float

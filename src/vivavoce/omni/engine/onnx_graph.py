@@ -18,7 +18,7 @@ from vivavoce.omni.engine.sampling import NEVER
 from vivavoce.omni.network import OmniForConversation
 
 Precision = Literal["fp32", "int8", "int4"]
-GRAPH_VERSION = 4
+GRAPH_VERSION = 5
 """Raised whenever a graph changes, so that files of before are not used."""
 _GROUP = 32
 _TRUNK_BITS = {"int8": 8, "int4": 4}
@@ -68,8 +68,8 @@ def _array(tensor: Any) -> np.ndarray:
 
 
 def _write_ear(model: Any) -> Any:
-    """mel [B, 8, 80] and the states of `Stem` to ear [B, D] and new states."""
-    g, stem = GraphWriter("ear"), model.stem
+    """mel [B, 8, 80] and the states of `Stem` to sound [B, D], said [B, V] and new states."""
+    g, stem, scribe = GraphWriter("ear"), model.stem, model.scribe
     x = g.transpose(g.input("mel", ["B", MEL_FRAMES_PER_STEP, MEL_BINS]), [0, 2, 1])
     states = [
         g.input(f"state_{idx}", ["B", conv.in_channels, conv.context]) for idx, conv in enumerate(stem.convolutions)
@@ -81,9 +81,13 @@ def _write_ear(model: Any) -> Any:
         for block in stage.blocks:
             x, idx = _write_gated_block(g, x, block, states[idx], idx), idx + 1
         x = g.transpose(x, [0, 2, 1])
-    x = g.linear(g.transpose(x, [0, 2, 1]), _array(stem.out.weight), _array(stem.out.bias))
-    x = g.layer_norm(x, _array(stem.norm.weight), _array(stem.norm.bias))
-    g.output(g.reshape(x, [0, -1]), "ear", ["B", model.config.hidden_size])
+    x = g.reshape(x, [0, -1])
+    sound = g.linear(x, _array(model.sound_in.weight), _array(model.sound_in.bias))
+    sound = g.layer_norm(sound, _array(model.sound_norm.weight), _array(model.sound_norm.bias))
+    g.output(sound, "sound", ["B", model.config.hidden_size])
+    h = g.layer_norm(x, _array(scribe.norm.weight), _array(scribe.norm.bias))
+    h = g.linear(h, _array(scribe.hear.weight), _array(scribe.hear.bias))
+    g.output(g.node("LogSoftmax", h, axis=-1), "said", ["B", model.config.num_text_ids])
     return g.finish()
 
 
@@ -188,15 +192,12 @@ def _turn(g: GraphWriter, x: str, cos: str, sin: str, head: int) -> str:
 
 
 def _write_clock(model: Any) -> Any:
-    """hidden and sound [B, D] to turn, text, heard."""
+    """hidden [B, D] to turn, text."""
     g, config = GraphWriter("clock"), model.config
-    hidden, sound = (g.input(name, ["B", config.hidden_size]) for name in ("hidden", "sound"))
+    hidden = g.input("hidden", ["B", config.hidden_size])
     g.output(g.linear(hidden, _array(model.turn_out.weight), _array(model.turn_out.bias)), "turn", ["B", 3])
     words = _array(model.lm_head.weight)[: config.num_text_ids]
     g.output(g.linear(hidden, words), "text", ["B", config.num_text_ids])
-    both = g.node("Add", hidden, sound)
-    heard = g.linear(g.linear(both, _array(model.heard_out.weight)), _array(model.heard_table.weight))
-    g.output(heard, "heard", ["B", config.num_text_ids])
     return g.finish()
 
 

@@ -114,11 +114,6 @@ def allowed_text(state: TurnState, event: int, *, may_draw: bool, num_text_ids: 
     return Allowed((PAD,))
 
 
-def allowed_heard(*, is_muted: bool, num_text_ids: int) -> Allowed:
-    """Ids that the transcript of the user may give: nothing while the microphone is off."""
-    return Allowed((PAD,)) if is_muted else Allowed((PAD,), NUM_CONTROL_ROWS, num_text_ids)
-
-
 Place = Literal["words", "drawing", "between", "done"]
 
 

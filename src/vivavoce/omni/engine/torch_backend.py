@@ -26,6 +26,7 @@ from vivavoce.omni.engine.backend import (
 )
 from vivavoce.omni.engine.cache import KVShape
 from vivavoce.omni.engine.sampling import NEVER
+from vivavoce.omni.engine.transcriber import LanguageWeights
 from vivavoce.omni.network import ClockInputs, OmniForConversation
 
 
@@ -36,7 +37,7 @@ class TorchBackend:
 
     def __init__(self, model: OmniForConversation) -> None:
         self.model = model.eval().float()
-        self.shape = find_shape(model)
+        self.shape, self.language = find_shape(model), find_language(model)
         self._device = model.lm_head.weight.device
 
     @torch.inference_mode()
@@ -60,15 +61,15 @@ class TorchBackend:
 
     @torch.inference_mode()
     def embed_clock(self, reading: ClockReading) -> ClockVectors:
-        """Vectors and sound [B, D], and new ears."""
+        """Vectors [B, D], what was heard [B, V], and new ears."""
         states = tuple(self._tensor(np.stack(parts)) for parts in zip(*reading.ears))
-        ear, states = self.model.stem.step(self._tensor(reading.mel), states)
+        features, states = self.model.stem.step(self._tensor(reading.mel), states)
         streams = (reading.text, reading.heard, reading.codes, reading.is_speaking, reading.is_muted)
         inputs = ClockInputs(*(self._tensor(item)[:, None] for item in streams))
-        vectors = self._array(self.model.embed_clock(ear, inputs)[:, 0])
+        vectors = self._array(self.model.embed_clock(self.model.read_features(features), inputs)[:, 0])
         arrays = [self._array(state) for state in states]
-        sound = self._array(ear[:, 0].masked_fill(inputs.is_muted, 0))
-        return ClockVectors(vectors, sound, [tuple(array[idx] for array in arrays) for idx in range(len(vectors))])
+        said = self._array(self.model.scribe(features[:, 0]))
+        return ClockVectors(vectors, said, [tuple(array[idx] for array in arrays) for idx in range(len(vectors))])
 
     @torch.inference_mode()
     def read(self, readings: Sequence[Reading]) -> np.ndarray:
@@ -83,9 +84,9 @@ class TorchBackend:
         return self._array(self.model.lm_head(self._tensor(hidden)))
 
     @torch.inference_mode()
-    def score_clock(self, hidden: np.ndarray, sound: np.ndarray) -> ClockScores:
-        """Logits of the three streams."""
-        return ClockScores(*map(self._array, self.model.clock_logits(self._tensor(hidden), self._tensor(sound))))
+    def score_clock(self, hidden: np.ndarray) -> ClockScores:
+        """Logits of the two streams."""
+        return ClockScores(*map(self._array, self.model.clock_logits(self._tensor(hidden))))
 
     @torch.inference_mode()
     def choose_codes(
@@ -125,6 +126,15 @@ def find_shape(model: OmniForConversation) -> NetworkShape:
         config.transcript_delay_steps,
         kv,
     )
+
+
+def find_language(model: OmniForConversation) -> LanguageWeights:
+    """The scribe's language model, as arrays."""
+    scribe: Any = model.scribe
+    memory = scribe.memory
+    weights = (scribe.rows.weight, memory.weight_ih_l0, memory.weight_hh_l0, memory.bias_ih_l0, memory.bias_hh_l0)
+    arrays = (tensor.detach().float().cpu().numpy().copy() for tensor in (*weights, scribe.bias))
+    return LanguageWeights(*arrays)
 
 
 def run_trunk(

@@ -110,9 +110,8 @@ def measure_onsets(
     for start in range(0, len(made), _BATCH_ROWS):
         group = made[start : start + _BATCH_ROWS]
         batch = collate(group)
-        embedded = model.embed(batch)
-        hidden = model.hear_trunk(embedded.vectors, batch.rows)
-        turn = model.clock_logits(hidden[batch.clock_places], embedded.sound).turn.float().numpy()
+        hidden = model.hear_trunk(model.embed(batch), batch.rows)
+        turn = model.clock_logits(hidden[batch.clock_places]).turn.float().numpy()
         counts = [int((row.kinds == CLOCK).sum()) for row in group]
         for row, logits in zip(group, np.split(turn, np.cumsum(counts)[:-1])):
             answered = int(np.flatnonzero(row.turn == SPEAK)[0])

@@ -1,9 +1,10 @@
-"""Teaching the ear alone, before the trunk: connectionist temporal classification of transcripts from the stem.
+"""Teaching the ear and its scribe alone, before the trunk: connectionist temporal classification of transcripts.
 
 A trunk that learns to hear from nothing spends most of its time on a plateau: it can guess a transcript's next token from
 the last, so little pushes the stem. The ear alone costs a tenth of the trunk and has nothing to guess from. What it learns
-serves twice: the trunk starts from its stem, and its best path says when each token of a transcript was over (`align`),
-which is where the trunk learns to write it.
+serves three times: the trunk hears with its stem, its scribe writes the transcript, and its best path says when each token of a
+transcript was over (`align`), which is when the trunk learns to read it. The scribe's language model learns from the same
+transcripts.
 
 Source: Graves et al. 2006 (CTC); its blank is row 0, <pad>.
 """
@@ -27,6 +28,7 @@ from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError, DataError
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP, PRESETS, OmniConfig
 from vivavoce.omni.layout import MEL_FLOOR
+from vivavoce.omni.scribe import BLANK, Scribe, expectation_loss
 from vivavoce.omni.stem import SPELLING_STAGE, Stem
 from vivavoce.omni.training.batches import load_batches
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample, step_generator
@@ -37,7 +39,6 @@ from vivavoce.run import Run
 
 logger = logging.getLogger(__name__)
 
-BLANK = 0
 LETTERS = "abcdefghijklmnopqrstuvwxyz' 0123456789"
 """What the spelling layer writes, after blank."""
 _POOLED_STEPS = 8
@@ -62,6 +63,8 @@ class EarTrainConfig:
     """utterances of one optimiser step, over all processes"""
     rate: float = 2e-3
     """peak learning rate"""
+    is_stem_held: bool = False
+    """only the scribe learns: a trunk has been trained with this stem"""
     spelling_weight: float = 0.5
     """of the letters half way up, which teach the fine frames directly (hierarchical CTC, arXiv 1807.07104)"""
     is_bf16: bool = True
@@ -75,22 +78,22 @@ class EarTrainConfig:
 
 
 class Ear(nn.Module):
-    """The trunk's stem with one linear layer to text rows, and one to letters half way up."""
+    """The trunk's stem and scribe, and one linear layer to letters half way up."""
 
     def __init__(self, config: OmniConfig) -> None:
         super().__init__()
-        self.stem = Stem(config.stem_widths, config.stem_blocks, config.hidden_size)
-        self.out = nn.Linear(config.hidden_size, config.num_text_ids)
+        self.stem = Stem(config.stem_widths, config.stem_blocks)
+        self.scribe = Scribe(config.num_text_ids, config.stem_widths[-1], config.scribe_width)
         self.spelling = nn.Linear(config.stem_widths[SPELLING_STAGE], len(LETTERS) + 1)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Log-probabilities of text rows, blank included: mel [B, 8 T, 80] to [B, T, rows] float32."""
-        return self.out(self.stem(mel)).float().log_softmax(-1)
+        return self.scribe(self.stem(mel))
 
     def spell(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, and log-probabilities of letters at 25 Hz, blank first, [B, 2 T, letters + 1] float32."""
         heard, fine = self.stem.hear_finely(mel)
-        return self.out(heard).float().log_softmax(-1), self.spelling(fine).float().log_softmax(-1)
+        return self.scribe(heard), self.spelling(fine).float().log_softmax(-1)
 
 
 class EarBatch(NamedTuple):
@@ -227,15 +230,11 @@ def train_ear(
     write_sample: WriteSample | None = None,
 ) -> None:
     """Train `ear` in place until `config.loop.steps`; resumes from the run's newest state."""
-    named = list(ear.named_parameters())
-    is_matrix = {name: tensor.ndim == 2 and not name.startswith(("out.", "spelling.")) for name, tensor in named}
+    ear.stem.requires_grad_(not config.is_stem_held)
+    ear.spelling.requires_grad_(not config.is_stem_held)
+    named = [(name, tensor) for name, tensor in ear.named_parameters() if tensor.requires_grad]
+    is_matrix = {name: tensor.ndim == 2 and name.startswith("stem.") for name, tensor in named}
     optimizers: dict[str, Optimizer] = {
-        "muon": Muon(
-            [tensor for name, tensor in named if is_matrix[name]],
-            lr=config.rate,
-            weight_decay=0.02,
-            adjust_lr_fn="match_rms_adamw",
-        ),
         "adamw": AdamW(
             [tensor for name, tensor in named if not is_matrix[name]],
             lr=config.rate,
@@ -243,6 +242,8 @@ def train_ear(
             weight_decay=0.02,
         ),
     }
+    if matrices := [tensor for name, tensor in named if is_matrix[name]]:
+        optimizers["muon"] = Muon(matrices, lr=config.rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
     loop = Loop(run, config.loop, {"ear": ear}, optimizers, is_main=batches.rank == 0)
     device = next(ear.parameters()).device
     stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers, device=device)
@@ -255,15 +256,17 @@ def train_ear(
         with torch.autocast(device.type, torch.bfloat16, enabled=config.is_bf16):
             log_probs, spelled = ear.spell(batch.mel)
         loss, spelling = ear_loss(log_probs, batch), spelling_loss(spelled, batch)
-        (loss + config.spelling_weight * spelling).backward()
+        expected = expectation_loss(ear.scribe, [ids.tolist() for ids in batch.ids.split(batch.id_lengths.tolist())])
+        (loss + expected + (0.0 if config.is_stem_held else config.spelling_weight * spelling)).backward()
         if batches.world > 1:
-            average_gradients(ear.parameters())
+            average_gradients(tensor for _, tensor in named)
         norm = nn.utils.clip_grad_norm_(ear.parameters(), 1.0)
         for optimizer in optimizers.values():
             optimizer.step()
         return {
             "loss/ctc_nats": loss.detach(),
             "loss/spelling_nats": spelling.detach(),
+            "loss/expected_nats": expected.detach(),
             "train/gradient_norm": norm,
         }
 

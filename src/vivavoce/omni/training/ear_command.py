@@ -39,6 +39,7 @@ def train(
     data: Path = Path("runs/data"),
     run: Path = Path("runs/ear"),
     start_from: Path | None = None,
+    stem: Literal["trained", "held"] = "trained",
     steps: int = 1500,
     utterances: int = 64,
     rate: float = 2e-3,
@@ -56,7 +57,8 @@ def train(
         preset: size of the network that it is for.
         data: folder of renderings.
         run: run directory.
-        start_from: run whose tokenizer and stem it goes on from (one of this command: its words too); else all is new.
+        start_from: run or checkpoint whose tokenizer, stem and scribe it goes on from; else all is new.
+        stem: held, where a trunk hears with it already: only the scribe learns.
         steps: optimiser steps.
         utterances: recordings of one step, over all processes.
         rate: peak learning rate.
@@ -75,6 +77,7 @@ def train(
         loop=loop,
         utterances=utterances,
         rate=rate,
+        is_stem_held=stem == "held",
     )
     with join_processes() as place:
         opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from vivavoce.content import Audio
-from vivavoce.data.example import Sound, Speech
+from vivavoce.data.example import MUMBLED_VOICE, Sound, Speech
 from vivavoce.data.sounds import render_sound
 from vivavoce.data.voices.roster import load_roster
 from vivavoce.data.voices.shards import Item, Shards, has_part, write_part
@@ -25,6 +25,7 @@ from vivavoce.omni.codec.network import Codec
 from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
 from vivavoce.omni.mel import log_mel
 from vivavoce.omni.training.ear import Ear, align, place_on_clock, stack_mels
+from vivavoce.omni.training.mumbling import mumble
 from vivavoce.omni.training.rows import Heard
 from vivavoce.omni.vocabulary import Vocabulary
 
@@ -130,6 +131,8 @@ class PreparedSounds:
             return log_mel(what.samples, multiple=1)
         if isinstance(what, Sound):
             return _sound_mel(what)
+        if what.voice == MUMBLED_VOICE:
+            return mumble(what.text)
         shard, number = self._mel_place[self._find_key(what)]
         return self._mels[shard][number].array.astype(np.float32)
 

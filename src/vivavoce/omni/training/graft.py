@@ -1,8 +1,8 @@
 """A stem that has learned more, put under a trunk that knows another.
 
-A trunk reads a few hundred numbers a clock step, and a stem that went on learning alone says the same in other numbers. Its
-last layer is therefore fitted, by ridge regression, to what the stem before it said of the same recordings: what the new one
-hears better stays in it, and the trunk begins little worse than it was (experiments/LOG.md, 2026-11-30).
+A trunk reads a few hundred numbers a clock step, and a stem that went on learning alone says the same in other numbers. The
+layer between the two is therefore fitted, by ridge regression, to what it said of the same recordings with the stem before: what
+the new one hears better stays in it, and the trunk begins little worse than it was (experiments/LOG.md, 2026-11-30).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
+from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.stem import Stem
 from vivavoce.omni.training.ear import EarBatch
 
@@ -21,27 +22,24 @@ _RIDGE = 1e-5
 
 
 @torch.no_grad()
-def graft(stem: Stem, known: Stem, batches: Iterable[EarBatch]) -> float:
-    """Refit the last layer of `stem` in place so that it says what `known` says of `batches`, before the norm, whose weights it
-    takes over; the share of variance that it explains, at most 1.
+def graft(model: OmniForConversation, stem: Stem, batches: Iterable[EarBatch]) -> float:
+    """Put `stem` under `model` and refit `sound_in`, so that the trunk reads of `batches` what it read with its own; the share of
+    variance that is explained, at most 1.
 
     Shapes: features [N, C] of all N clock steps that are no padding, wanted [N, D]. Source: ridge regression (Hoerl and
     Kennard 1970), solved by its normal equations, with an intercept.
 
     Raises: DataError if `batches` are none, or of silence alone.
     """
-    width = stem.out.in_features + 1
-    device = stem.out.weight.device
+    layer = model.sound_in
+    width, device = layer.in_features + 1, layer.weight.device
     squares = torch.zeros(width, width, dtype=torch.float64, device=device)
-    products = torch.zeros(width, stem.out.out_features, dtype=torch.float64, device=device)
-    total, wanted_sum, count = 0.0, torch.zeros(stem.out.out_features, dtype=torch.float64, device=device), 0
+    products = torch.zeros(width, layer.out_features, dtype=torch.float64, device=device)
+    total, wanted_sum, count = 0.0, torch.zeros(layer.out_features, dtype=torch.float64, device=device), 0
     for batch in batches:
         mel = batch.mel.to(device)
         is_real = (torch.arange(mel.shape[1] // MEL_FRAMES_PER_STEP)[None] < batch.lengths[:, None]).to(device)
-        features, wanted = (
-            stem.hear_features(mel)[is_real].double(),
-            known.out(known.hear_features(mel))[is_real].double(),
-        )
+        features, wanted = stem(mel)[is_real].double(), layer(model.stem(mel))[is_real].double()
         features = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
         squares += features.T @ features
         products += features.T @ wanted
@@ -51,8 +49,8 @@ def graft(stem: Stem, known: Stem, batches: Iterable[EarBatch]) -> float:
         raise DataError(f"{count} clock steps of recordings to fit a stem to say one thing; give more recordings")
     ridge = _RIDGE * squares.diagonal().mean() * torch.eye(width, dtype=torch.float64, device=device)
     weights = torch.linalg.solve(squares + ridge, products)
-    stem.out.weight.copy_(weights[:-1].T)
-    stem.out.bias.copy_(weights[-1])
-    stem.norm.load_state_dict(known.norm.state_dict())
+    layer.weight.copy_(weights[:-1].T)
+    layer.bias.copy_(weights[-1])
+    model.stem.load_state_dict(stem.state_dict())
     left = total - 2 * float((weights * products).sum()) + float((weights * (squares @ weights)).sum())
     return 1 - left / variance

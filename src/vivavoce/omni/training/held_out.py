@@ -55,20 +55,18 @@ def measure_held_out(model: OmniForConversation, batches: list[StepBatch]) -> di
 
 
 def _hits(model: OmniForConversation, batch: StepBatch) -> dict[str, list[float]]:
-    """1 or 0 for each thing to be guessed: words and image codes on token steps, words said and heard, turns, codes."""
-    embedded = model.embed(batch)
-    hidden = model.hear_trunk(embedded.vectors, batch.rows)
+    """1 or 0 for each thing to be guessed: words and image codes on token steps, words said, turns, codes."""
+    hidden = model.hear_trunk(model.embed(batch), batch.rows)
     guesses = model.lm_head(hidden[batch.target_places]).argmax(-1)
     is_image = batch.targets >= model.config.num_text_ids
     right = (guesses == batch.targets).float()
     clock = hidden[batch.clock_places]
-    logits = model.clock_logits(clock, embedded.sound)
-    text, heard, turn, voiced = batch.text, batch.heard, batch.turn, batch.voiced_places
+    logits = model.clock_logits(clock)
+    text, turn, voiced = batch.text, batch.turn, batch.voiced_places
     hits = {
         "word": right[~is_image & (batch.target_weights > 0.5)],
         "image_code": right[is_image],
         "said": (logits.text.argmax(-1) == text)[text > 0].float(),
-        "heard": (logits.heard.argmax(-1) == heard)[heard > 0].float(),
         "turn_event": (logits.turn.argmax(-1) == turn)[turn != STAY].float(),
         "turn_stay": (logits.turn.argmax(-1) == turn)[turn == STAY].float(),
     }

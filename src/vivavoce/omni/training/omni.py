@@ -45,8 +45,8 @@ class OmniTrainConfig:
     eye: str = ""
     """digest of the eye that starts this cycle; empty: none"""
     stem: str = "ear"
-    """ear: the ear's, and the transcript begins as its words; fitted: the ear's, its last layer fitted to the stem of
-    `start_from` (`graft`); kept: that of `start_from`"""
+    """ear: the ear's, with its scribe; fitted: the same, and how the trunk reads it is fitted to how it read the stem of `start_from`
+    (`graft`); kept: stem and scribe of `start_from`"""
     data: str = ""
     """digest of the rendered data, so that a run does not go on with other sounds"""
     mix: str = "all"
@@ -62,7 +62,8 @@ class OmniTrainConfig:
     """peak learning rate of embeddings, heads and vectors"""
     sense_rate: float = 2e-4
     """peak learning rate of stem and eye, by AdamW: at the tables' rate 200 steps undid what they had been taught; 0 leaves
-    them as they are, and saves their backward pass"""
+    them as they are, and saves their backward pass. The scribe has no part in the trunk's losses: where the stem has learned, teach
+    it anew (`viva train ear --stem held`)"""
     weight_decay: float = 0.02
     is_bf16: bool = True
     """matrix products in bfloat16"""
@@ -79,6 +80,7 @@ class OmniTrainConfig:
 
 
 _SENSES = ("stem.", "eye.")
+_SCRIBE = "scribe."
 
 
 def make_optimizers(model: nn.Module, config: OmniTrainConfig) -> dict[str, Optimizer]:
@@ -92,6 +94,9 @@ def make_optimizers(model: nn.Module, config: OmniTrainConfig) -> dict[str, Opti
         if id(parameter) in seen or not parameter.requires_grad:
             continue
         seen.add(id(parameter))
+        if name.startswith(_SCRIBE):
+            parameter.requires_grad_(False)
+            continue
         if name.startswith(_SENSES):
             parameter.requires_grad_(config.sense_rate > 0)
             senses += [parameter] if parameter.requires_grad else []

@@ -120,8 +120,7 @@ def load_namer(run: Path, shape: OmniConfig) -> Namer:
 
 
 def start_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
-    """An ear to go on from: that of a run of `viva train ear`, or stem and transcript of a run of `viva train omni` or of a
-    checkpoint.
+    """An ear to go on from: that of a run of `viva train ear`, or stem and scribe of a run of `viva train omni` or of a checkpoint.
 
     Raises: as `load_ear` and `load_trunk` do.
     """
@@ -130,9 +129,7 @@ def start_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
             return load_ear(run, shape, vocabulary)
     ear, trunk = Ear(shape), load_trunk(run, shape)
     ear.stem.load_state_dict(trunk.stem.state_dict())
-    with torch.no_grad():
-        ear.out.weight.copy_(trunk.heard_table.weight @ trunk.heard_out.weight)
-        ear.out.bias.zero_()
+    ear.scribe.load_state_dict(trunk.scribe.state_dict())
     return ear
 
 

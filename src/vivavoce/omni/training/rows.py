@@ -18,6 +18,7 @@ from vivavoce.data.example import (
     Sound,
     Speech,
     Timeline,
+    Typed,
     UserSpan,
     is_unrendered,
 )
@@ -57,6 +58,9 @@ to do then, and its wish to speak falls; the steps between are not learned, so n
 MAX_LATE_STEPS = 12
 MAY_DRAW_SHARE = 0.3
 """Of spoken answers, how many may also draw and need not: what is allowed is no order. chosen."""
+WRITTEN_STEPS = 3
+"""An answer in text, which nobody waits for by the step, begins so much later than the transcript's last word is due: it may come
+late (`slips`)."""
 MAX_STEPS = 512
 """Longer rows are left out. chosen: 30 s of talk with a picture; attention stays cheap."""
 
@@ -185,9 +189,9 @@ class RowMaker:
     def _answer_in_text(
         self, track: LiveTrack, schedule: Sequence[Scheduled], lead_s: float, words: str, drawn: list[np.ndarray]
     ) -> None:
-        """The turn is taken as for speech, one step after the user's end, but the answer is a message."""
+        """The turn is taken once the transcript of what was said is whole, and the answer is a message."""
         end_s = max((item.end_s for item in schedule), default=0.0) + lead_s
-        step = int(np.ceil(end_s * CLOCK_HZ)) + self.writer.config.transcript_delay_steps
+        step = int(np.ceil(end_s * CLOCK_HZ)) + self.writer.config.transcript_delay_steps + WRITTEN_STEPS
         step = min(step, track.num_steps - 1)
         track.turn[step] = SPEAK
         track.answers[step] = (words, drawn)
@@ -203,7 +207,7 @@ class RowMaker:
     ) -> LiveTrack:
         end_s = max((item.end_s for item in schedule), default=0.0) + lead_s + tail_s
         delay = self.writer.config.transcript_delay_steps
-        num_steps = int(np.ceil(end_s * CLOCK_HZ)) + delay + 2
+        num_steps = int(np.ceil(end_s * CLOCK_HZ)) + delay + WRITTEN_STEPS + 2
         is_heard = any(isinstance(item.event, UserSpan) for item in schedule)
         shape = (num_steps * MEL_FRAMES_PER_STEP, MEL_BINS)
         sound = np.full(shape, MEL_FLOOR, np.float32) if is_heard else None
@@ -211,9 +215,10 @@ class RowMaker:
         gain = draw_gain(generator)
         for item in schedule:
             start_s = item.start_s + lead_s
-            if isinstance(item.event, Insert):
+            if isinstance(item.event, Insert | Typed):
                 step = min(int(start_s * CLOCK_HZ), num_steps - 1)
-                track.inserts.setdefault(step, []).append((item.event.image, item.event.is_frame))
+                what = item.event.message if isinstance(item.event, Typed) else (item.event.image, item.event.is_frame)
+                track.inserts.setdefault(step, []).append(what)
             elif isinstance(item.event, OwnSpan):
                 self._place_own(track, item, lead_s)
             else:

@@ -20,9 +20,12 @@ SLIPPING_SHARE = 0.5
 MAX_RATE = 0.4
 """The rate of a row that has them is uniform up to this."""
 
+_LATE_SHARES = (0.3, 0.3, 0.25, 0.15)
+_LATER_SHARE = 1 / 7
+
 
 def add_slips(row: Steps, generator: np.random.Generator, *, num_text_ids: int, silent_code: int) -> Steps:
-    """`row` with slips in what is read back: transcript tokens left out or taken for any other, codes of another moment,
+    """`row` with slips in what is read back: transcript tokens late, left out or taken for any other, codes of another moment,
     cells of a drawing taken from elsewhere.
 
     A row's transcript, its sound and its drawings slip at rates of their own.
@@ -30,9 +33,26 @@ def add_slips(row: Steps, generator: np.random.Generator, *, num_text_ids: int, 
     return replace(
         row,
         ids=_slip_cells(row.ids, _draw_rate(generator), generator, num_text_ids),
-        heard_read=_slip_words(row.heard, _draw_rate(generator), generator, num_text_ids),
+        heard=_slip_words(come_late(row.heard, generator), _draw_rate(generator), generator, num_text_ids),
         codes_read=_slip_codes(row.codes, _draw_rate(generator), generator, silent_code),
     )
+
+
+def come_late(heard: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A row's transcript [N] in which words come up to three steps late, all alike, and one in seven up to three more: a word is
+    written once no other is likely, and those after it wait."""
+    places = np.flatnonzero(heard != PAD)
+    if not len(places):
+        return heard
+    due = places + int(generator.choice(4, p=_LATE_SHARES))
+    due += np.where(generator.random(len(places)) < _LATER_SHARE, generator.integers(1, 4, len(places)), 0)
+    order = np.arange(len(places))
+    written = np.maximum.accumulate(due - order) + order
+    # what the end leaves no room for is earlier
+    written = np.minimum(written, len(heard) - 1 - order[::-1])
+    late = np.full_like(heard, PAD)
+    late[written] = heard[places]
+    return late
 
 
 def _draw_rate(generator: np.random.Generator) -> float:

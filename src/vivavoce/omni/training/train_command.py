@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from collections.abc import Iterator
@@ -100,7 +99,8 @@ def train(
         run: run directory.
         start_from: a checkpoint or run whose weights start this learning-rate cycle.
         ear: run of `viva train ear` that says when each word was over, and whose stem the trunk may start from.
-        stem: the ear's, with its words; the ear's, fitted to say what that of --start-from says; or the latter, kept.
+        stem: the ear's, with its scribe; the same, so fitted that the trunk reads what it read with that of --start-from; or the
+            latter's, kept.
         eye: run of `viva train eye` whose eye the trunk starts from.
         steps: optimiser steps of the cycle.
         rows: rows of one step.
@@ -170,14 +170,12 @@ def _train(
     mix = _read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
     model = load_trunk(Path(config.start_from), shape) if config.start_from else OmniForConversation(shape)
+    if hearing is not None and config.stem == "fitted":
+        explained = graft(model, hearing.stem, _sample_recordings(data, vocabulary, config.loop.seed))
+        logging.info("the trunk reads of the ear's stem what it read of its own: %.3f of its variance", explained)
     if hearing is not None and config.stem != "kept":
-        known = copy.deepcopy(model.stem)
         model.stem.load_state_dict(hearing.stem.state_dict())
-        if config.stem == "fitted":
-            explained = graft(model.stem, known, _sample_recordings(data, vocabulary, config.loop.seed))
-            logging.info("the ear's stem says what the trunk's said: %.3f of its variance", explained)
-        else:
-            model.write_as(hearing.out.weight)
+        model.scribe.load_state_dict(hearing.scribe.state_dict())
     if eye is not None:
         model.eye.load_state_dict(load_namer(eye, shape).eye.state_dict())
     torch.nn.Module.to(model, place.device)

@@ -1,0 +1,165 @@
+"""The transcript's beam search: the exact best where it can be counted, decided words that never change, and the scribe's own
+numbers."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+
+from vivavoce.omni.configuration import make_tiny
+from vivavoce.omni.engine.torch_backend import find_language
+from vivavoce.omni.engine.transcriber import (
+    BLANK,
+    PRIOR_WEIGHT,
+    SOON_NATS,
+    WORD_BONUS,
+    Hearing,
+    LanguageModel,
+    LanguageWeights,
+    Transcriber,
+)
+from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.scribe import Scribe, expectation_loss
+from vivavoce.omni.vocabulary import START_ROW
+
+NUM_ROWS, FIRST_WORD = 6, 3
+
+
+def make_language(seed: int, *, ends: tuple[int, ...] = ()) -> LanguageModel:
+    generator = np.random.default_rng(seed)
+    width = 4
+    shapes = ((NUM_ROWS, width), (3 * width, width), (3 * width, width), (3 * width,), (3 * width,), (NUM_ROWS,))
+    return LanguageModel(LanguageWeights(*(generator.normal(0, 1, shape) for shape in shapes)), ends)
+
+
+def write(
+    transcriber: Transcriber, said: np.ndarray, hearing: Hearing | None = None, far_nats: float = SOON_NATS
+) -> list[int]:
+    """All that is decided over steps [T, V], the end included."""
+    hearing = transcriber.begin() if hearing is None else hearing
+    for step in said:
+        hearing = transcriber.hear(hearing, step, far_nats)
+    return [word.idx for word in transcriber.end(hearing).waiting]
+
+
+def find_best(language: LanguageModel, said: np.ndarray) -> tuple[int, ...]:
+    """The best words by trying every path of the ear."""
+    totals: dict[tuple[int, ...], float] = {}
+    for path in itertools.product((BLANK, *range(FIRST_WORD, NUM_ROWS)), repeat=len(said)):
+        words = tuple(idx for idx, _ in itertools.groupby(path) if idx != BLANK)
+        score = float(sum(said[step, idx] for step, idx in enumerate(path)))
+        totals[words] = np.logaddexp(totals.get(words, -np.inf), score)
+
+    def rank(words: tuple[int, ...]) -> float:
+        memory, prior = language.start, 0.0
+        for idx in words:
+            prior += PRIOR_WEIGHT * memory.expected[idx] + WORD_BONUS
+            memory = language.push(memory, idx)
+        return totals[words] + prior
+
+    return max(totals, key=rank)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_written_is_the_best_of_all_words_by_ear_and_language(seed: int, monkeypatch) -> None:
+    # wide and undecided to the end, the search leaves nothing out
+    for name, value in (("BEAM", 10_000), ("_OPEN_STEPS", 99), ("_HEARD_AT_LEAST", -1e9)):
+        monkeypatch.setattr(f"vivavoce.omni.engine.transcriber.{name}", value)
+    language = make_language(seed)
+    said = log_softmax(np.random.default_rng((seed, 1)).normal(0, 1.5, (6, NUM_ROWS)), axis=1)
+    # what lies between blank and the first word is never said
+    said[:, 1:FIRST_WORD] = -1e6
+    assert tuple(write(Transcriber(language, FIRST_WORD), said, far_nats=1e9)) == find_best(language, said)
+
+
+def spell(ids: list[int], *, sure: float = 9.0) -> np.ndarray:
+    """An ear that says these, one a step."""
+    logits = np.zeros((len(ids), NUM_ROWS))
+    logits[np.arange(len(ids)), ids] = sure
+    return log_softmax(logits, axis=1)
+
+
+def test_a_word_twice_needs_quiet_between_and_a_long_one_is_once() -> None:
+    transcriber = Transcriber(make_language(0), FIRST_WORD)
+    assert write(transcriber, spell([3, 3, 3, 4])) == [3, 4]
+    assert write(transcriber, spell([3, 0, 3, 4])) == [3, 3, 4]
+
+
+def test_decided_words_never_change_and_come_one_after_another() -> None:
+    transcriber = Transcriber(make_language(3), FIRST_WORD)
+    for seed in range(20):
+        hearing, before = transcriber.begin(), ()
+        said = log_softmax(np.random.default_rng(seed).normal(0, 2, (30, NUM_ROWS)), axis=1)
+        for step in said:
+            hearing = transcriber.hear(hearing, step)
+            assert hearing.waiting[: len(before)] == before
+            before = hearing.waiting
+            assert hearing.hypotheses[0].score == max(one.score for one in hearing.hypotheses)
+
+
+def test_four_quiet_steps_decide_and_the_next_words_are_anothers() -> None:
+    transcriber = Transcriber(make_language(1), FIRST_WORD)
+    # 3 or 4, the ear can't tell: nothing is decided while it may yet be told
+    unsure = log_softmax(np.array([[0, -99, -99, 6.0, 6.0, -99]]), axis=1)
+    hearing = transcriber.hear(transcriber.begin(), unsure[0])
+    quiet = spell([0], sure=30.0)[0]
+    for _ in range(3):
+        hearing = transcriber.hear(hearing, quiet)
+        assert not hearing.waiting
+    hearing = transcriber.hear(hearing, quiet)
+    assert [word.is_first for word in hearing.waiting] == [True]
+    for step in spell([4, 5, 0, 0, 0, 0, 0], sure=30.0):
+        hearing = transcriber.hear(hearing, step)
+    assert [word.is_first for word in hearing.waiting] == [True, True, False]
+
+
+def test_a_muted_microphone_ends_what_was_said() -> None:
+    transcriber = Transcriber(make_language(1), FIRST_WORD)
+    hearing = transcriber.hear(transcriber.begin(), spell([4])[0])
+    for _ in range(4):
+        hearing = transcriber.hear(hearing, None)
+    assert [word.idx for word in hearing.waiting] == [4]
+    assert hearing.hypotheses == transcriber.begin().hypotheses
+
+
+def test_a_step_makes_a_new_value_and_leaves_the_old_one() -> None:
+    transcriber = Transcriber(make_language(2), FIRST_WORD)
+    said = log_softmax(np.random.default_rng(7).normal(0, 2, (12, NUM_ROWS)), axis=1)
+    middle = transcriber.begin()
+    for step in said[:6]:
+        middle = transcriber.hear(middle, step)
+    assert write(transcriber, said[6:], middle) == write(transcriber, said[6:], middle)
+    assert write(transcriber, said[6:], middle) == write(transcriber, said)
+
+
+def test_the_language_model_word_by_word_is_the_scribes_whole() -> None:
+    torch.manual_seed(0)
+    model = OmniForConversation(make_tiny())
+    torch.nn.init.normal_(model.scribe.bias)
+    language, ids = LanguageModel(find_language(model), ends=(60,)), [33, 50, 41, 41, 60]
+    memory = language.start
+    with torch.no_grad():
+        whole = model.scribe.expect(torch.tensor([[START_ROW, *ids]]))[0].numpy()
+    for idx, expected in zip(ids, whole):
+        np.testing.assert_allclose(memory.expected, expected, atol=1e-5)
+        memory = language.push(memory, idx)
+    assert memory is language.start
+
+
+def test_expectations_learn_a_language_whose_entropy_is_known() -> None:
+    torch.manual_seed(0)
+    scribe, generator = Scribe(40, 8, 16), np.random.default_rng(0)
+    optimizer = torch.optim.Adam(scribe.parameters(), 0.01)
+    # after 35 comes 36 or 37, as likely; after either, 35
+    made = [[35, int(generator.integers(36, 38)), 35] for _ in range(64)]
+    for _ in range(150):
+        loss = expectation_loss(scribe, made)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    share = np.mean([one[1] == 36 for one in made])
+    entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share)) / 3
+    assert loss.item() == pytest.approx(entropy, abs=0.01)
+    assert expectation_loss(scribe, []).item() == 0
