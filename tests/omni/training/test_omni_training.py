@@ -11,11 +11,13 @@ from safetensors.torch import load_file
 
 from tests.omni.rows import make_row
 from tests.omni.training.sharded_run import make_config, train
+from vivavoce.data.curriculum import DEFAULT_MIX
 from vivavoce.errors import ConfigError
 from vivavoce.omni.configuration import make_tiny
 from vivavoce.omni.losses import LossWeights, compute_losses
 from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.step_batch import collate
+from vivavoce.omni.training import train_command
 from vivavoce.omni.training.loop import newest_state
 from vivavoce.omni.training.omni import OmniTrainConfig, make_optimizers
 
@@ -60,6 +62,20 @@ def test_two_processes_train_as_one(optimizer: str, tmp_path: Path) -> None:
         # Muon's iteration runs in bfloat16, so that rounding of a gradient shows; half of the rows alone would be far off
         moved = (one[name] - start[name.removeprefix("omni.")]).norm()
         assert (one[name] - two[name]).norm() <= {"muon": 0.05, "adamw": 1e-3}[optimizer] * moved, name
+
+
+def test_a_mix_that_is_none_is_refused_before_a_run_is_made(tmp_path: Path) -> None:
+    assert train_command.read_mix("all") == DEFAULT_MIX
+    assert train_command.read_mix("live_typed=0.5, mumbled -> text=2") == {"live_typed": 0.5, "mumbled -> text": 2.0}
+    (tmp_path / "data" / "user").mkdir(parents=True)
+    (tmp_path / "data" / "user" / "part-0000.jsonl").write_text("{}\n")
+    for mix, said in (
+        ("mumbled -> dance=1", "mix names mumbled -> dance; groups: reading"),
+        ("live", "mix is 'live'; write"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            train_command.train(data=tmp_path / "data", run=tmp_path / "run", mix=mix)
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_preset_or_optimizer_is_named() -> None:

@@ -117,7 +117,9 @@ def train(
         resume: go on with a run that was stopped.
     """
     set_up(threads)
+    # what can be refused is refused before a run directory is made
     check_renderings(data)
+    read_mix(mix)
     config = OmniTrainConfig(
         preset=preset,
         start_from="" if start_from is None else str(start_from),
@@ -167,7 +169,7 @@ def _train(
     hearing = None if ear is None else load_ear(ear, shape, vocabulary)
     sounds = _prepare(data, speech, vocabulary, hearing)
     maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(pictures))
-    mix = _read_mix(config.mix)
+    mix = read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
     model = load_trunk(Path(config.start_from), shape) if config.start_from else OmniForConversation(shape)
     if hearing is not None and config.stem == "fitted":
@@ -282,7 +284,11 @@ def pack(
     print(f"{out}: {size / 1e6:.1f} MB from {find_weights(run).parent}")
 
 
-def _read_mix(text: str) -> dict[str, float]:
+def read_mix(text: str) -> dict[str, float]:
+    """A mix as it is written on the command line: `all`, or GROUP=WEIGHT,...
+
+    Raises: ConfigError for anything else, and for a group that does not exist.
+    """
     if text == "all":
         return DEFAULT_MIX
     try:
