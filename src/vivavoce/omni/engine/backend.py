@@ -28,7 +28,6 @@ class NetworkShape(NamedTuple):
     num_books: int
     num_codes_per_book: int
     width: int
-    transcript_delay_steps: int
     kv: KVShape
 
 

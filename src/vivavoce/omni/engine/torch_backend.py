@@ -123,7 +123,6 @@ def find_shape(model: OmniForConversation) -> NetworkShape:
         config.num_books,
         config.num_codes_per_book,
         config.hidden_size,
-        config.transcript_delay_steps,
         kv,
     )
 
