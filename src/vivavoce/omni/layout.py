@@ -165,8 +165,8 @@ class LiveTrack:
     """Live time under construction, step by step of 80 ms.
 
     mel [8 N, 80] is what the microphone hears (None: muted throughout). turn, text, heard [N]; codes [N, K], -1 while
-    silent. inserts: messages, and pictures alone (or film frames: True), that arrive before a step; answers: (text, drawings) given without sound
-    right after the step that takes the turn; drawings: pictures that follow a step. excused: steps whose turn is not
+    silent. inserts: messages, and pictures alone (or film frames: True), that arrive before a step; answers: (text, drawings)
+    given without sound right after the step that takes the turn; drawings: pictures that follow a step. excused: steps whose turn is not
     learned; mistaken: steps whose words and codes are not.
     """
 

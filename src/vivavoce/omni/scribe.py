@@ -11,10 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vivavoce.omni.vocabulary import START_ROW
-
-BLANK = 0
-"""Row of <pad>: nothing new was heard."""
+from vivavoce.omni.vocabulary import BLANK, START_ROW
 
 
 class Scribe(nn.Module):

@@ -38,7 +38,10 @@ CONTROL_TOKENS = (
     "<mute>",  # the microphone is off on the clock steps that follow
     "<unmute>",
 )
+BLANK = CONTROL_TOKENS.index("<pad>")
+"""For the scribe: nothing new was heard."""
 START_ROW = CONTROL_TOKENS.index("<bos>")
+"""For the scribe: what stands before the first word."""
 NUM_CONTROL_ROWS = 32
 """chosen: room for twelve more without moving any text row."""
 

@@ -53,8 +53,8 @@ class ClockReading(NamedTuple):
 
 
 class ClockVectors(NamedTuple):
-    """Vectors [B, D] of clock steps; what each ear said, log-probabilities of words [B, text rows], sure of nothing while muted;
-    the ears after them."""
+    """Vectors [B, D] of clock steps; what each ear said, log-probabilities of words [B, text rows], of no use while muted; the
+    ears after them."""
 
     vectors: np.ndarray
     said: np.ndarray

@@ -28,13 +28,13 @@ from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError, DataError
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP, PRESETS, OmniConfig
 from vivavoce.omni.layout import MEL_FLOOR
-from vivavoce.omni.scribe import BLANK, Scribe, expectation_loss
+from vivavoce.omni.scribe import Scribe, expectation_loss
 from vivavoce.omni.stem import SPELLING_STAGE, Stem
 from vivavoce.omni.training.batches import load_batches
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample, step_generator
 from vivavoce.omni.training.noise import change_voice, draw_gain, draw_room, draw_voice_change, put_in_room
 from vivavoce.omni.training.parallel import average_gradients
-from vivavoce.omni.vocabulary import Vocabulary
+from vivavoce.omni.vocabulary import BLANK, Vocabulary
 from vivavoce.run import Run
 
 logger = logging.getLogger(__name__)
