@@ -3,9 +3,11 @@
     <bos> [<system> text <end>] [<out_audio>] [<out_image>] [<read>]        how the conversation opens
     <user> text | <img> patches </img> | <vid> frames </vid> ... <end>      what takes no time
     <live> clock clock clock ...                                            what takes time; the model takes its turn
+    clock <user> words <end> <live> clock ...                               a note: what it heard, read as it takes its turn
     <assistant> text | <imgout> codes </imgout> ... <end>                   an answer without sound
 
-On the clock the turn stream says when the model speaks. Where it may not sound (`<out_audio>` absent), `<speak>` opens
+On the clock the turn stream says when the model speaks. If words were heard since it last began to, they follow the step that
+takes the turn, written as a message that was typed, and that step's own first word and codes are said from the note's end. Where it may not sound (`<out_audio>` absent), `<speak>` opens
 an `<assistant>` message instead. A picture drawn beside speech follows the clock step whose own text is `<imgout>`.
 """
 
@@ -138,15 +140,24 @@ class RowWriter:
     def write_live(self, row: StepRow, track: LiveTrack) -> None:
         """`<live>`, then the track's clock steps with what falls between them."""
         row.token(self._id("<live>"))
+        notes = track.list_notes()
         for idx in range(track.num_steps):
             for what in track.inserts.get(idx, ()):
                 self._write_insert(row, what)
             row.clock(track.make_step(idx))
+            if idx in notes:
+                self.write_note(row, notes[idx], is_spoken=idx not in track.answers)
             if idx in track.answers:
                 self.write_answer(row, *track.answers[idx])
             for codes in track.drawings.get(idx, ()):
                 row.token(self._id("<imgout>"))
                 self.write_drawing(row, codes)
+
+    def write_note(self, row: StepRow, ids: Sequence[int], *, is_spoken: bool) -> None:
+        """What was heard, right after the clock step that takes the turn. is_spoken: that step has words and codes of its own."""
+        row.note(self.vocabulary.frame_note(ids, is_spoken=is_spoken))
+        if is_spoken:
+            row.say_from_here()
 
     def _write_insert(self, row: StepRow, what: Message | tuple[Image, bool]) -> None:
         if isinstance(what, Message):
@@ -222,6 +233,21 @@ class LiveTrack:
             if place < self.num_steps:
                 self.heard[place] = idx
 
+    def list_notes(self) -> dict[int, list[int]]:
+        """By the step of each turn that the model takes: the words that were heard by then and since it last took one, if any."""
+        notes, first = {}, 0
+        for start in np.flatnonzero(self.turn == SPEAK).tolist():
+            heard = self.heard[first : start + 1]
+            if heard.any():
+                notes[start] = heard[heard != 0].tolist()[-MAX_NOTE_TOKENS:]
+            first = start + 1
+        return notes
+
+    @property
+    def last_heard(self) -> int:
+        """The step of the last word of the transcript so far; -1 if there is none."""
+        return int(np.flatnonzero(self.heard).max(initial=-1))
+
     def make_step(self, idx: int) -> ClockStep:
         """The clock step at `idx`, with its weights."""
         is_voiced = self.codes[idx, 0] >= 0
@@ -268,6 +294,8 @@ def place_transcript(
     return [int((first_frame + end) // MEL_FRAMES_PER_STEP + delay_steps) for end in ends]
 
 
+MAX_NOTE_TOKENS = 96
+"""The last words of longer ones are read. chosen: half a minute of talk, a fifth of the context."""
 WORD_LEAD_STEPS = 2
 """A word is written so long before its sound begins: the sound of one word leans on the next. chosen."""
 

@@ -51,7 +51,7 @@ def compute_losses(
     if len(batch.target_places):
         total = total + _token_losses(model, batch, hidden, weights, report)
     if len(batch.clock_places):
-        total = total + _clock_losses(model, batch, hidden[batch.clock_places], weights, report)
+        total = total + _clock_losses(model, batch, hidden, weights, report)
     return total, report
 
 
@@ -90,11 +90,11 @@ def _clock_losses(
     weights: LossWeights,
     report: dict[str, Tensor],
 ) -> Tensor:
-    logits = model.clock_logits(hidden)
+    said = hidden[batch.said_places]
     total = hidden.new_zeros((), dtype=torch.float32)
     for name, stream_logits, targets, step_weights in (
-        ("turn", logits.turn, batch.turn, batch.turn_weights),
-        ("text", logits.text, batch.text, batch.text_weights),
+        ("turn", model.turn_logits(hidden[batch.clock_places]), batch.turn, batch.turn_weights),
+        ("text", model.text_logits(said), batch.text, batch.text_weights),
     ):
         loss = _mean_loss(stream_logits.float(), targets, step_weights)
         total = total + getattr(weights, name) * loss
@@ -102,7 +102,7 @@ def _clock_losses(
     voiced = batch.voiced_places
     if len(voiced):
         codes = batch.codes[voiced]
-        code_logits = model.code_logits(hidden[voiced], batch.text[voiced], codes).float()
+        code_logits = model.code_logits(said[voiced], batch.text[voiced], codes).float()
         spread = batch.code_weights[voiced][:, None].expand_as(codes)
         loss = _mean_loss(code_logits.flatten(0, 1), codes.flatten(), spread.flatten())
         total = total + weights.codes * loss

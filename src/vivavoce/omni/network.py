@@ -162,7 +162,15 @@ class OmniForConversation(LlamaForCausalLM):
 
     def clock_logits(self, hidden: Tensor) -> ClockLogits:
         """The two decisions of clock steps from hidden [..., D]; the third, the transcript, is the scribe's."""
-        return ClockLogits(self.turn_out(hidden), F.linear(hidden, self.lm_head.weight[: self.config.num_text_ids]))
+        return ClockLogits(self.turn_logits(hidden), self.text_logits(hidden))
+
+    def turn_logits(self, hidden: Tensor) -> Tensor:
+        """Who speaks, [..., 3], from the hidden state of clock steps [..., D]."""
+        return self.turn_out(hidden)
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """The own word [..., text rows] from hidden [..., D], of a clock step or of the note that follows it."""
+        return F.linear(hidden, self.lm_head.weight[: self.config.num_text_ids])
 
     def code_logits(self, hidden: Tensor, text: Tensor, codes: Tensor) -> Tensor:
         """Logits of all books, each given the true ones before it.

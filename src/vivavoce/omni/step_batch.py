@@ -24,7 +24,7 @@ class StepBatch:
 
     `rows` says where the rows lie among the S positions, `clocks` where among the C clock steps (rows without any are left
     out). ids [S] are 0 where a position is no token. `clock_places` [C], `patch_places`, `frame_places`: the positions of
-    clock steps and of picture and film patches. `target_places` [T] are the positions that have something to predict,
+    clock steps and of picture and film patches; `said_places` [C] those that the words and codes of clock steps are predicted at. `target_places` [T] are the positions that have something to predict,
     `targets` and `target_weights` [T] what and how much; `voiced_places` [V] are the clock steps with codes to be learned.
     Streams of the clock are [C] (`Steps` names them), mel [C, 8, 80], codes [C, K]; `is_first` [C] marks each row's first
     clock step, `is_speaking` [C] is the state before each. Patches of all rows follow one another: [all pictures, 64, 192].
@@ -34,6 +34,7 @@ class StepBatch:
     clocks: PackedRows
     ids: Tensor
     clock_places: Tensor
+    said_places: Tensor
     patch_places: Tensor
     frame_places: Tensor
     target_places: Tensor
@@ -101,9 +102,11 @@ def collate(rows: list[Steps]) -> StepBatch:
     num_clocks = [len(row.turn) for row in rows]
     is_first = np.zeros(sum(num_clocks), bool)
     is_first[[start for start, count in zip(np.cumsum([0, *num_clocks]), num_clocks) if count]] = True
+    row_starts = np.cumsum([0, *(len(row) for row in rows[:-1])])
     arrays = {
         "ids": np.where(kinds == TOKEN, join("ids"), 0),
         "clock_places": np.flatnonzero(kinds == CLOCK),
+        "said_places": np.concatenate([row.said_from + start for row, start in zip(rows, row_starts)]),
         "patch_places": np.flatnonzero(kinds == PATCH),
         "frame_places": np.flatnonzero(kinds == FRAME_PATCH),
         "target_places": target_places,

@@ -60,6 +60,8 @@ class StepRow:
     patches: list[np.ndarray] = field(default_factory=list)
     frame_patches: list[np.ndarray] = field(default_factory=list)
     clocks: list[ClockStep] = field(default_factory=list)
+    said_from: list[int] = field(default_factory=list)
+    noted: list[int] = field(default_factory=list)
 
     def token(self, idx: int, *, weight: float = 0.0) -> None:
         """Append a token step. weight > 0: the model should have predicted it at the position before."""
@@ -87,7 +89,17 @@ class StepRow:
     def clock(self, step: ClockStep) -> None:
         """Append a clock step."""
         self.clocks.append(step)
+        self.said_from.append(len(self))
         self._append(CLOCK, 0)
+
+    def note(self, ids: list[int]) -> None:
+        """Append the token steps of a note (`layout.RowWriter.write_note`)."""
+        self.noted += range(len(self), len(self) + len(ids))
+        self.tokens(ids)
+
+    def say_from_here(self) -> None:
+        """The last clock step's words and codes are said from the step appended last."""
+        self.said_from[-1] = len(self) - 1
 
     def _append(self, kind: int, idx: int) -> None:
         self.kinds.append(kind)
@@ -113,6 +125,8 @@ class StepRow:
             target_weights=np.array(self.target_weights, np.float32),
             patches=_stack(self.patches, (0, NUM_PATCHES, PATCH_PIXELS**2 * 3)),
             frame_patches=_stack(self.frame_patches, (0, NUM_FRAME_PATCHES, FRAME_PATCH_PIXELS**2 * 3)),
+            said_from=np.array(self.said_from, np.int64),
+            noted=np.array(self.noted, np.int64),
             mel=_stack(
                 [silence if step.mel is None else step.mel for step in clocks], (0, MEL_FRAMES_PER_STEP, MEL_BINS)
             ),
@@ -133,7 +147,9 @@ class Steps:
     """A finished row of T positions, N of them clock steps.
 
     kinds, ids, targets [T] int64, target_weights [T] float32: `targets[t]` is what position t should predict.
-    patches [P, 64, 192], frame_patches [F, 16, 768] float32 in [-1, 1]. mel [N, 8, 80] float32, is_muted [N].
+    patches [P, 64, 192], frame_patches [F, 16, 768] float32 in [-1, 1]. mel [N, 8, 80] float32, is_muted [N]. said_from [N] int64: the
+    position that a clock step's words and codes are predicted at, its own unless a note follows it; noted: positions of
+    notes.
     turn, text [N] int64 and codes [N, K] int64: what each clock step should give; the next one reads turn and text, and codes_read,
     which are the same unless training adds slips (`training/slips.py`). heard [N] int64: the transcript, which is the scribe's
     and no more than read, too by the next one.
@@ -145,6 +161,8 @@ class Steps:
     target_weights: np.ndarray
     patches: np.ndarray
     frame_patches: np.ndarray
+    said_from: np.ndarray
+    noted: np.ndarray
     mel: np.ndarray
     is_muted: np.ndarray
     turn: np.ndarray

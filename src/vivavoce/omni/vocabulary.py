@@ -73,6 +73,15 @@ class Vocabulary:
                     "use the tokenizer that came with the checkpoint"
                 )
 
+    def frame_note(self, ids: Iterable[int], *, is_spoken: bool) -> list[int]:
+        """Words that were heard, as a note (`layout`): a typed message, and the clock again where the answer is spoken."""
+        return [
+            self.id_of("<user>"),
+            *ids,
+            self.id_of("<end>"),
+            *([self.id_of("<live>")] if is_spoken else []),
+        ]
+
     @property
     def size(self) -> int:
         """Rows of the table."""

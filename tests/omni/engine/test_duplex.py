@@ -90,12 +90,16 @@ def test_a_picture_asked_for_on_the_step_that_stops_is_drawn_and_can_be_taken_ba
     engine.generation.backend.score_clock = want_a_picture  # type: ignore[method-assign]
     engine.open_slot(0, seed=3)
     opened = engine.generation.state(0).window.length
-    first = talk(engine, 0, range(16))
+    first = talk(engine, 0, range(4))
+    before = engine.generation.state(0).window.length
+    first += talk(engine, 0, range(4, 5))
+    num_noted = engine.generation.state(0).window.length - before - 1
+    first += talk(engine, 0, range(5, 16))
     (drawn,) = [output for output in first if output.images]
     assert drawn.event == "stop"
     assert drawn.token_steps == 66
-    # <live> and the clock steps are what the conversation holds
-    assert engine.generation.state(0).window.length == opened + 1 + 16
+    # <live>, the clock steps and what was read of what was heard are what the conversation holds
+    assert engine.generation.state(0).window.length == opened + 1 + 16 + num_noted
     engine.rewind(0, drawn.frame_idx)
     again = talk(engine, 0, range(drawn.frame_idx, 16))
     assert again[0].images == drawn.images

@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 from vivavoce.omni.configuration import make_tiny
 from vivavoce.omni.engine.torch_backend import find_language
 from vivavoce.omni.engine.transcriber import (
+    _LONGEST_WORDS,
     BLANK,
     PRIOR_WEIGHT,
     SOON_NATS,
@@ -113,6 +114,43 @@ def test_four_quiet_steps_decide_and_the_next_words_are_anothers() -> None:
     for step in spell([4, 5, 0, 0, 0, 0, 0], sure=30.0):
         hearing = transcriber.hear(hearing, step)
     assert [word.is_first for word in hearing.waiting] == [True, True, False]
+
+
+def test_who_reads_gets_each_word_once_and_as_it_is_known_by_then() -> None:
+    transcriber = Transcriber(make_language(1), FIRST_WORD)
+    hearing, read = transcriber.begin(), []
+    # the pause of five ends an utterance, that of two does not
+    for said in ([3, 4], [5], [], [0, 0, 4], [3, 0, 0, 0, 0, 0, 5]):
+        for step in spell(said, sure=30.0):
+            hearing = transcriber.hear(hearing, step)
+        ids, hearing = transcriber.read(hearing)
+        read.append(ids)
+    assert read == [(3, 4), (5,), (), (4,), (3, 5)]
+
+
+def test_what_was_given_out_may_be_read_otherwise() -> None:
+    transcriber = Transcriber(make_language(1), FIRST_WORD)
+    # a blank would have parted the two; once 4 is heard right after, all of it was another word
+    first = log_softmax(np.array([-9.0, -99, -99, 6.0, 5.9, -99]))
+    hearing = transcriber.hear(transcriber.begin(), first, 0.0)
+    assert [word.idx for word in hearing.waiting] == list(hearing.ids)
+    (given,) = hearing.ids
+    other = 7 - given
+    surely = np.full(NUM_ROWS, -30.0)
+    surely[other] = 0.0
+    hearing = transcriber.hear(hearing, surely, 0.0)
+    assert hearing.num_decided >= 1
+    assert hearing.waiting[0].idx == given
+    assert transcriber.read(hearing)[0] == hearing.ids
+
+
+def test_an_utterance_without_end_is_cut() -> None:
+    transcriber = Transcriber(make_language(1), FIRST_WORD)
+    hearing = transcriber.begin()
+    for step in spell([3, 4] * 100, sure=30.0):
+        hearing = transcriber.hear(hearing, step)
+        assert len(hearing.ids) < _LONGEST_WORDS
+    assert [word.idx for word in hearing.waiting[: 3 * _LONGEST_WORDS]] == [3, 4] * (3 * _LONGEST_WORDS // 2)
 
 
 def test_a_muted_microphone_ends_what_was_said() -> None:

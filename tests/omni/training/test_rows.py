@@ -100,9 +100,18 @@ def test_a_typed_question_is_answered_by_a_message_that_is_learned(maker: RowMak
     assert (steps.target_weights[start : start + len(wanted)] == 1).all()
 
 
-def test_a_spoken_answer_starts_with_the_first_whole_frame_after_the_users_end(
-    maker: RowMaker, vocabulary: Vocabulary
+class EarlySounds(ToneSounds):
+    """An ear that says all words at once."""
+
+    def token_ends(self, speech: Speech) -> np.ndarray | None:
+        return np.zeros(len(["how", "many", "balls"]), int) + 8
+
+
+@pytest.mark.parametrize("sounds", [ToneSounds(), EarlySounds()])
+def test_a_spoken_answer_starts_with_the_first_whole_frame_after_the_users_end_that_has_his_words(
+    maker: RowMaker, vocabulary: Vocabulary, sounds: ToneSounds
 ) -> None:
+    maker = replace(maker, sounds=sounds)
     timeline = Timeline((UserSpan("speech", ASKED, gap_s=0.0), OwnSpan(SAID, onset_frames=1)))
     example = make_example("audio", "audio", unrendered(ASKED), answer=[unrendered(SAID)], timeline=timeline)
     for seed in range(5):
@@ -112,20 +121,53 @@ def test_a_spoken_answer_starts_with_the_first_whole_frame_after_the_users_end(
         said_s = change_length(150, draw_voice_change(generator)) / 100
         lead_s = float(generator.uniform(0.0, 0.4))
         end_frame = int((lead_s + said_s - TRIM_MARGIN_S) / 0.08)
-        assert np.flatnonzero(steps.turn == SPEAK).tolist() == [end_frame + 1]
-        assert np.flatnonzero(steps.turn == STOP).tolist() == [end_frame + 6]
-        codes = steps.codes[end_frame + 1 : end_frame + 6]
+        last_word = int(np.flatnonzero(steps.heard)[-1])
+        assert (last_word > end_frame) == (not isinstance(sounds, EarlySounds))
+        start = max(end_frame + 1, last_word)
+        assert np.flatnonzero(steps.turn == SPEAK).tolist() == [start]
+        assert np.flatnonzero(steps.turn == STOP).tolist() == [start + 5]
+        assert (steps.turn_weights > 0).all()
+        codes = steps.codes[start : start + 5]
         assert (codes == ToneSounds().own_codes(SAID)).all()
         assert (steps.code_weights > 0).sum() == 5
         said = vocabulary.encode("three")
-        assert steps.text[end_frame + 1 : end_frame + 1 + len(said)].tolist() == said
+        assert steps.text[start : start + len(said)].tolist() == said
         assert (steps.text > 0).sum() == len(said)
         assert steps.heard[steps.heard > 0].tolist() == vocabulary.encode("how many balls")
+
+
+def test_who_takes_the_turn_reads_first_what_was_heard_since_the_last(maker: RowMaker, vocabulary: Vocabulary) -> None:
+    timeline = Timeline(
+        (
+            UserSpan("speech", ASKED, gap_s=0.0),
+            OwnSpan(SAID),
+            UserSpan("speech", Speech("stop", "any-train-0"), gap_s=0.8),
+            OwnSpan(SAID),
+            OwnSpan(SAID),
+        )
+    )
+    example = make_example("audio", "audio", unrendered(ASKED), answer=[unrendered(SAID)], timeline=timeline)
+    steps = make(maker, example)
+    clocks = np.flatnonzero(steps.kinds == CLOCK)
+    first, second, third = np.flatnonzero(steps.turn == SPEAK)
+    for step, words in ((first, "how many balls"), (second, "stop")):
+        note = [vocabulary.id_of("<user>"), *vocabulary.encode(words), *map(vocabulary.id_of, ("<end>", "<live>"))]
+        place = clocks[step] + 1
+        assert steps.ids[place : place + len(note)].tolist() == note
+        assert (steps.kinds[place : place + len(note)] == TOKEN).all()
+        assert np.isin(np.arange(place, place + len(note)), steps.noted).all()
+        # its own first word and codes are said from the note's end, those of all other steps from the step
+        assert steps.said_from[step] == place + len(note) - 1
+        assert not steps.target_weights[place : place + len(note)].any()
+    others = np.setdiff1d(np.arange(len(clocks)), (first, second))
+    assert (steps.said_from[others] == clocks[others]).all()
+    assert third in others
 
 
 def test_a_turn_that_comes_late_is_learned_and_the_wait_before_it_is_not(maker: RowMaker) -> None:
     timeline = Timeline((UserSpan("speech", ASKED, gap_s=0.0), OwnSpan(SAID)))
     example = make_example("audio", "audio", unrendered(ASKED), answer=[unrendered(SAID)], timeline=timeline)
+    maker = replace(maker, sounds=EarlySounds())
     late = replace(maker, late_share=1.0)
     waits = []
     for seed in range(20):

@@ -14,7 +14,7 @@ import numpy as np
 
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
-from vivavoce.omni.engine.backend import Backend, ClockReading, ClockScores, EarState, Reading
+from vivavoce.omni.engine.backend import Backend, ClockReading, EarState, Reading
 from vivavoce.omni.engine.cache import Slide, SlotCache, Window, slide, undo_slide
 from vivavoce.omni.engine.rules import (
     PAD,
@@ -379,11 +379,18 @@ class Generation:
         return {slot: vector[None] for slot, vector in zip(clocks, read.vectors)}
 
     def _decide(self, clocks: Mapping[int, Clock]) -> dict[int, Outcome]:
-        """Turn and words of each clock step, then the codes of those who speak."""
-        hidden = self._stack(list(clocks), attrgetter("hidden"))
-        scores = self.backend.score_clock(hidden)
+        """Turn and words of each clock step, then the codes of those who speak; who takes the turn reads its note in between."""
+        slots = list(clocks)
+        scores = self.backend.score_clock(self._stack(slots, attrgetter("hidden")))
+        events = {slot: self._choose_event(slot, clocks[slot], scores.turn[row]) for row, slot in enumerate(slots)}
+        words = dict(zip(slots, scores.text))
+        noting = self._read_notes([slot for slot in slots if events[slot] == SPEAK], clocks)
+        hidden = self._stack(slots, attrgetter("hidden"))
+        if noting:
+            words |= dict(zip(noting, self.backend.score_clock(self._stack(noting, attrgetter("hidden"))).text))
         outcomes = {
-            slot: self._choose_clock(slot, work, scores, row) for row, (slot, work) in enumerate(clocks.items())
+            slot: Outcome(event=events[slot], text_id=self._choose_text(slot, work, events[slot], words[slot]))
+            for slot, work in clocks.items()
         }
         speaking = [
             (row, slot)
@@ -399,23 +406,39 @@ class Generation:
             outcomes[slot] = self._remember(slot, work, outcomes[slot])
         return outcomes
 
-    def _choose_clock(self, slot: int, work: Clock, scores: ClockScores, row: int) -> Outcome:
-        held, shape = self._slots[slot], self.backend.shape
-        state = held.state
-        events = state.turn.allowed_events(may_speak=work.may_speak, force=work.force, limits=self.limits)
-        event = choose_event(scores.turn[row], events, {SPEAK: work.speak_bias})
-        words = allowed_text(state.turn, event, may_draw=work.may_draw, num_text_ids=shape.num_text_ids)
+    def _choose_event(self, slot: int, work: Clock, scores: np.ndarray) -> int:
+        events = self.state(slot).turn.allowed_events(may_speak=work.may_speak, force=work.force, limits=self.limits)
+        return choose_event(scores, events, {SPEAK: work.speak_bias})
+
+    def _read_notes(self, slots: Sequence[int], clocks: Mapping[int, Clock]) -> list[int]:
+        """These slots take their turn: what each has heard and not read yet is read. Returns those that had something to read."""
+        notes: dict[int, np.ndarray] = {}
+        for slot in slots:
+            held = self._slots[slot]
+            ids, hearing = self.transcriber.read(held.state.hearing)
+            held.state = replace(held.state, hearing=hearing)
+            if ids:
+                note = self.vocabulary.frame_note(ids, is_spoken=clocks[slot].may_sound)
+                notes[slot] = self.backend.embed_tokens(note)
+        if notes:
+            self._read(notes)
+        return list(notes)
+
+    def _choose_text(self, slot: int, work: Clock, event: int, scores: np.ndarray) -> int:
+        held = self._slots[slot]
+        words = allowed_text(
+            held.state.turn, event, may_draw=work.may_draw, num_text_ids=self.backend.shape.num_text_ids
+        )
         if not (work.may_sound and work.may_write):
             words = Allowed((PAD,))
-        text = choose(
-            scores.text[row],
+        return choose(
+            scores,
             words,
             temperature=self.sampling.text_temperature,
             min_prob_share=self.sampling.min_prob_share,
             seed=held.seed,
-            draw=state.draws,
+            draw=held.state.draws,
         )
-        return Outcome(event=event, text_id=text)
 
     def _choose_codes(self, slots: list[int], hidden: np.ndarray, outcomes: Mapping[int, Outcome]) -> np.ndarray:
         shape, sampling = self.backend.shape, self.sampling

@@ -1,37 +1,41 @@
 """The transcript of what is heard, step by step: a beam over what the ear says and what people say. Torch-free.
 
 Prefix search of connectionist temporal classification (Hannun et al. 2014, arXiv 1408.2873, algorithm 1) with the scribe's
-language model: each hypothesis is a row of words and how likely it is that the ear said them, with or without a blank after them.
-A word is decided once all hypotheses that are not far behind begin with it, once it has been the likeliest for half a second, or
-once nothing more is heard; decided words never change, and they are given out one a step, as the trunk reads them.
+language model: each hypothesis is a row of words and how likely it is that the ear said them, with or without a blank after them. An
+utterance lasts until nothing more is heard; until then its words may change, and they are told twice.
+Soon: a word is decided once all hypotheses that are not far behind have it in its place, once it has been the likeliest for half a
+second, or at the utterance's end; decided words are given out one a step and are never taken back.
+In the end: whoever answers reads all of the likeliest hypothesis (`Transcriber.read`), whatever was given out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from vivavoce.omni.layout import MAX_NOTE_TOKENS
 from vivavoce.omni.vocabulary import BLANK, START_ROW
 
-BEAM = 8
-"""Hypotheses kept. chosen: with 24 a step takes twice as long, and 0.045 of the words of Kokoro's voices are wrong instead of 0.049."""
+BEAM = 16
+"""Hypotheses kept."""
 PRIOR_WEIGHT = 0.6
 """Of the language model's log-probabilities against the ear's."""
 WORD_BONUS = 1.0
 """Of each word, since a language model alone would rather have none."""
 _HEARD_AT_LEAST = float(np.log(1e-3))
 """A word less likely than this on a step was not said on it."""
-SOON_NATS, SURE_NATS = 1.0, 3.0
-"""A hypothesis so far behind the best has no say in what is decided: while somebody waits for an answer, and where the transcript is
-the answer. chosen on training voices: 0.049 and 0.047 of the words of Kokoro's are wrong, and the latest word in thirty comes one step
-late and six. A trunk that is told the last words late answers as if it had not heard them (experiments/LOG.md)."""
+SOON_NATS, SURE_NATS = 1.0, math.inf
+"""A hypothesis so far behind the best has no say in what is decided: in live time, and where the transcript is the answer."""
 _OPEN_STEPS = 6
 """Clock steps that a word may be undecided; then the likeliest is taken. chosen: half a second."""
 _QUIET_STEPS = 4
 """Clock steps without anything like a word, after which what was said is over."""
+_LONGEST_WORDS = 64
+"""An utterance that goes on for longer is cut: in noise there may be no quiet."""
 _NEVER = -1e9
 
 
@@ -87,9 +91,9 @@ class LanguageModel:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """ids: words that are not decided; last: the last word, decided or not, or blank; -1 less the word while `memory` is still that
-    before it. blank, word: log-probability that the ear said
-    all this and then a blank, or the last word just now; prior: of the words, weighted, with their bonus."""
+    """ids: the words of this utterance; last: the last of them, or blank; -1 less the word while `memory` is still that before it. blank,
+    word: log-probability that the ear said all this and then a blank, or the last word just now; prior: of the words, weighted, with
+    their bonus."""
 
     ids: tuple[int, ...]
     last: int
@@ -111,20 +115,27 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """One transcript between two steps; the likeliest hypothesis first. waiting: decided words that were not given out; open_steps:
-    steps since the first undecided word; quiet_steps: steps without anything like a word; is_new: nothing was decided yet since
-    it was quiet."""
+    """One transcript between two steps; the likeliest hypothesis first. num_decided, num_read: of this utterance's words; waiting: decided
+    words that were not given out; unread: the words of utterances that are over, as far as they were not read; open_steps: steps since
+    the first undecided word; quiet_steps: steps without anything like a word."""
 
     hypotheses: tuple[Hypothesis, ...]
+    num_decided: int = 0
+    num_read: int = 0
     waiting: tuple[Word, ...] = ()
+    unread: tuple[int, ...] = ()
     open_steps: int = 0
     quiet_steps: int = 0
-    is_new: bool = True
 
-    def decide(self, ids: tuple[int, ...]) -> Hearing:
-        """With these words decided."""
-        words = tuple(Word(idx, self.is_new and not place) for place, idx in enumerate(ids))
-        return replace(self, waiting=(*self.waiting, *words), open_steps=0, is_new=self.is_new and not ids)
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The words of this utterance, as far as can be told."""
+        return self.hypotheses[0].ids
+
+    def decide(self, count: int) -> Hearing:
+        """With the first `count` words of this utterance decided."""
+        words = tuple(Word(self.ids[place], not place) for place in range(self.num_decided, count))
+        return replace(self, num_decided=max(count, self.num_decided), waiting=(*self.waiting, *words), open_steps=0)
 
 
 class Transcriber:
@@ -151,14 +162,21 @@ class Transcriber:
         return self._decide_some(replace(hearing, hypotheses=kept, quiet_steps=0), far_nats)
 
     def end(self, hearing: Hearing) -> Hearing:
-        """All that the likeliest hypothesis holds is decided; what comes is somebody's next words."""
-        return replace(self.begin(), waiting=hearing.decide(hearing.hypotheses[0].ids).waiting)
+        """The utterance is over: all its words are decided, and what comes is somebody's next."""
+        done = hearing.decide(len(hearing.ids))
+        unread = (*done.unread, *done.ids[done.num_read :])
+        return replace(self.begin(), waiting=done.waiting, unread=unread[-MAX_NOTE_TOKENS:])
+
+    def read(self, hearing: Hearing) -> tuple[tuple[int, ...], Hearing]:
+        """The last words that were heard and not read before, as they are known by now."""
+        ids = (*hearing.unread, *hearing.ids[hearing.num_read :])[-MAX_NOTE_TOKENS:]
+        return ids, replace(hearing, unread=(), num_read=max(hearing.num_read, len(hearing.ids)))
 
     def _hear_nothing(self, hearing: Hearing, blank: float, far_nats: float) -> Hearing:
         quiet = hearing.quiet_steps + 1
         if quiet == _QUIET_STEPS:
             return replace(self.end(hearing), quiet_steps=quiet)
-        if len(hearing.hypotheses) == 1 and not hearing.hypotheses[0].ids:
+        if len(hearing.hypotheses) == 1 and not hearing.ids:
             kept = (replace(hearing.hypotheses[0], blank=0.0, word=_NEVER),)
         else:
             kept = tuple(replace(one, blank=one.heard + blank, word=_NEVER) for one in hearing.hypotheses)
@@ -196,18 +214,16 @@ class Transcriber:
         return replace(one, last=last, blank=one.blank - top, word=one.word - top, memory=memory)
 
     def _decide_some(self, hearing: Hearing, far_nats: float) -> Hearing:
-        best = hearing.hypotheses[0]
-        if not best.ids:
+        best, first = hearing.hypotheses[0], hearing.num_decided
+        if len(best.ids) >= _LONGEST_WORDS:
+            return self.end(hearing)
+        if len(best.ids) <= first:
             return replace(hearing, open_steps=0)
-        open_steps = hearing.open_steps + 1
         near = [one.ids for one in hearing.hypotheses if one.score > best.score - far_nats]
-        count = 0
-        while count < len(best.ids) and all(ids[: count + 1] == best.ids[: count + 1] for ids in near):
+        count = first
+        while count < len(best.ids) and all(ids[first : count + 1] == best.ids[first : count + 1] for ids in near):
             count += 1
-        if not count and open_steps > _OPEN_STEPS:
-            count = 1
-        if not count:
-            return replace(hearing, open_steps=open_steps)
-        decided = best.ids[:count]
-        kept = tuple(replace(one, ids=one.ids[count:]) for one in hearing.hypotheses if one.ids[:count] == decided)
-        return replace(hearing, hypotheses=kept).decide(decided)
+        open_steps = hearing.open_steps + 1
+        if count == first and open_steps > _OPEN_STEPS and far_nats < math.inf:
+            count += 1
+        return hearing.decide(count) if count > first else replace(hearing, open_steps=open_steps)

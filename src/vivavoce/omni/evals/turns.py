@@ -111,7 +111,7 @@ def measure_onsets(
         group = made[start : start + _BATCH_ROWS]
         batch = collate(group)
         hidden = model.hear_trunk(model.embed(batch), batch.rows)
-        turn = model.clock_logits(hidden[batch.clock_places]).turn.float().numpy()
+        turn = model.turn_logits(hidden[batch.clock_places]).float().numpy()
         counts = [int((row.kinds == CLOCK).sum()) for row in group]
         for row, logits in zip(group, np.split(turn, np.cumsum(counts)[:-1])):
             answered = int(np.flatnonzero(row.turn == SPEAK)[0])

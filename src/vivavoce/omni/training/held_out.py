@@ -60,18 +60,18 @@ def _hits(model: OmniForConversation, batch: StepBatch) -> dict[str, list[float]
     guesses = model.lm_head(hidden[batch.target_places]).argmax(-1)
     is_image = batch.targets >= model.config.num_text_ids
     right = (guesses == batch.targets).float()
-    clock = hidden[batch.clock_places]
-    logits = model.clock_logits(clock)
+    said = hidden[batch.said_places]
+    words, turns = model.text_logits(said).argmax(-1), model.turn_logits(hidden[batch.clock_places]).argmax(-1)
     text, turn, voiced = batch.text, batch.turn, batch.voiced_places
     hits = {
         "word": right[~is_image & (batch.target_weights > 0.5)],
         "image_code": right[is_image],
-        "said": (logits.text.argmax(-1) == text)[text > 0].float(),
-        "turn_event": (logits.turn.argmax(-1) == turn)[turn != STAY].float(),
-        "turn_stay": (logits.turn.argmax(-1) == turn)[turn == STAY].float(),
+        "said": (words == text)[text > 0].float(),
+        "turn_event": (turns == turn)[turn != STAY].float(),
+        "turn_stay": (turns == turn)[turn == STAY].float(),
     }
     if len(voiced):
         codes = batch.codes[voiced]
-        guessed = model.code_logits(clock[voiced], text[voiced], codes).argmax(-1)
+        guessed = model.code_logits(said[voiced], text[voiced], codes).argmax(-1)
         hits["code"] = (guessed == codes).float().flatten()
     return {name: values.tolist() for name, values in hits.items()}

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.ndimage
 
 from vivavoce.omni.configuration import MEL_BINS
-from vivavoce.omni.layout import MEL_FLOOR
+from vivavoce.omni.layout import LOG_POWER, MEL_FLOOR
 
 _FRAMES_PER_LETTER = 6.5
 """Of 10 ms: some fifteen letters a second, as most voices of the roster have."""
@@ -37,6 +37,16 @@ def mumble(text: str) -> np.ndarray:
         times = np.linspace(0, len(word) - 1, round(len(word) * _FRAMES_PER_LETTER))
         levels += [np.interp(times, np.arange(len(word)), loud), np.full(_PAUSE_FRAMES, -0.9)]
     level = scipy.ndimage.uniform_filter1d(np.concatenate([*levels, np.full(_MARGIN_FRAMES, MEL_FLOOR)]), 3)
+    return _give_spectrum(level, generator)
+
+
+def muffle(mel: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A recording [F, 80] of which the loudness alone is left: all its frames have one spectrum."""
+    power = np.log(np.exp(LOG_POWER * mel.astype(np.float64)).mean(axis=1))
+    return _give_spectrum(power / LOG_POWER, generator)
+
+
+def _give_spectrum(level: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     tilt = np.linspace(0.5, -0.8, MEL_BINS) + np.interp(
         np.arange(MEL_BINS), np.linspace(0, MEL_BINS - 1, 8), generator.normal(0, 0.3, 8)
     )

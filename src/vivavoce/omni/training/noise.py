@@ -3,7 +3,7 @@
 Nothing is spoiled beforehand, so no recording is ever heard twice alike. The voices are few, so much of a voice is drawn too:
 the length of the vocal tract (all bands move up or down by one factor; Jaitly and Hinton 2013), a smooth curve that stands for
 another mouth and microphone, the pace and how it wavers, how sharply one band stands out from the next (harmonics and
-formants), and bands that are missing (Park et al. 2019).
+formants), and bands and moments that are missing (Park et al. 2019).
 """
 
 from __future__ import annotations
@@ -138,6 +138,19 @@ def change_voice(mel: np.ndarray, change: VoiceChange) -> np.ndarray:
     for first, stop in change.missing:
         changed[:, first:stop] = MEL_FLOOR
     return changed.astype(np.float32)
+
+
+_MAX_LOST_FRAMES = 16
+
+
+def lose_moments(mel: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Scaled log-mel [F, 80] in which at most two moments are silent, as where packets are lost: a word that is half there is still
+    that word. chosen: up to 160 ms each, none in a third of recordings."""
+    heard = mel.copy()
+    for _ in range(int(generator.integers(3))):
+        first, length = int(generator.integers(len(mel))), int(generator.integers(3, _MAX_LOST_FRAMES + 1))
+        heard[first : first + length] = MEL_FLOOR
+    return heard
 
 
 def change_length(num_frames: int, change: VoiceChange) -> int:

@@ -38,6 +38,7 @@ from vivavoce.omni.layout import (
     without_sound,
 )
 from vivavoce.omni.steps import SPEAK, StepRow, Steps
+from vivavoce.omni.training.mumbling import muffle
 from vivavoce.omni.training.noise import (
     VoiceChange,
     change_length,
@@ -56,6 +57,11 @@ LATE_SHARE = 0.15
 """Of the model's turns in training that come late. Without any, a model that has let the moment pass has never seen what
 to do then, and its wish to speak falls; the steps between are not learned, so nothing teaches it to wait. chosen."""
 MAX_LATE_STEPS = 12
+MUFFLED_SHARE = 0.15
+"""Of recordings that are muffled in training (`mumbling.muffle`). A voice that was never heard misleads a trunk that goes by the sound
+where it has the words as well. chosen."""
+MAX_WAIT_STEPS = 3
+"""The model's turn waits so long for the last words of a transcript at most: the ear says nearly all of them by then."""
 MAY_DRAW_SHARE = 0.3
 """Of spoken answers, how many may also draw and need not: what is allowed is no order. chosen."""
 WRITTEN_STEPS = 3
@@ -95,13 +101,15 @@ class Sounds(Protocol):
 class RowMaker:
     """Makes the row of an example. `generator` draws voice, gain and room, so that a sound is never heard twice alike.
 
-    late_share: of the model's turns that come late, for training (`LATE_SHARE`).
+    late_share: of the model's turns that come late, for training (`LATE_SHARE`); muffled_share: of what users say that cannot be
+    understood by its sound (`MUFFLED_SHARE`).
     """
 
     writer: RowWriter
     sounds: Sounds
     images: ImageEncoder
     late_share: float = 0.0
+    muffled_share: float = 0.0
 
     def make(self, example: Example, generator: np.random.Generator) -> Steps:
         """The row of `example`.
@@ -222,7 +230,7 @@ class RowMaker:
             elif isinstance(item.event, OwnSpan):
                 self._place_own(track, item, lead_s)
             else:
-                self._place_user(track, item.event, heard, start_s, gain)
+                self._place_user(track, item.event, heard, start_s, gain, generator)
         if track.mel is not None:
             track.mel = put_in_room(track.mel, draw_room(generator), generator)
         return track
@@ -231,24 +239,37 @@ class RowMaker:
         assert isinstance(item.event, OwnSpan)
         # what step s hears lies in [s, s + 1) frames; with an onset of 1, the step that hears the first whole frame after
         # the user's end is the one that answers
-        start = int((item.start_s + lead_s) * CLOCK_HZ)
+        due = int((item.start_s + lead_s) * CLOCK_HZ)
         stop = int(np.ceil((item.end_s + lead_s) * CLOCK_HZ)) if item.is_cut else None
+        # it hears the user out, and is taught to: an answer to half of a question is guessed
+        start = due if item.event.is_mistake else max(due, min(track.last_heard, due + MAX_WAIT_STEPS))
         speech = item.event.speech
         codes, starts = self.sounds.own_codes(speech), self.sounds.own_word_starts(speech)
         ids = self.writer.vocabulary.encode(speech.text)
         steps = place_words(self.writer.vocabulary.count_by_word(speech.text), starts, len(codes))
         track.speak(start, ids, codes, steps, stop=stop)
-        track.excused.update(range(start - (item.event.onset_frames - 1), start))
+        track.excused.update(range(due - (item.event.onset_frames - 1), due))
         if item.event.is_mistake:
             end = start + len(codes) if stop is None else min(stop, start + len(codes))
             track.excused.add(start)
             track.mistaken.update(range(start, end))
 
-    def _place_user(self, track: LiveTrack, span: UserSpan, heard: ChangedSounds, start_s: float, gain: float) -> None:
+    def _place_user(
+        self,
+        track: LiveTrack,
+        span: UserSpan,
+        heard: ChangedSounds,
+        start_s: float,
+        gain: float,
+        generator: np.random.Generator,
+    ) -> None:
         mel = heard.user_mel(span.what)
         first_frame = round(start_s * MEL_HZ)
         assert track.mel is not None
-        mix_mel(track.mel, mel + gain, first_frame)
+        sound = mel + gain
+        if isinstance(span.what, Speech) and generator.random() < self.muffled_share:
+            sound = muffle(sound, generator)
+        mix_mel(track.mel, sound, first_frame)
         if isinstance(span.what, Speech):
             ids = self.writer.vocabulary.encode(span.what.text)
             track.hear(self._place_transcript(heard.token_ends(span.what), ids, mel, first_frame), ids)

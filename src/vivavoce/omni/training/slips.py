@@ -26,14 +26,16 @@ _LATER_SHARE = 1 / 7
 
 
 def add_slips(row: Steps, generator: np.random.Generator, *, num_text_ids: int, silent_code: int) -> Steps:
-    """`row` with slips in what is read back: transcript tokens late, left out or taken for any other, codes of another moment,
-    cells of a drawing taken from elsewhere.
+    """`row` with slips in what is read back: transcript tokens late, left out or taken for any other, words of a note taken for
+    any other, codes of another moment, cells of a drawing taken from elsewhere.
 
-    A row's transcript, its sound and its drawings slip at rates of their own.
+    A row's transcript, its notes, its sound and its drawings slip at rates of their own.
     """
+    ids = _slip_cells(row.ids, _draw_rate(generator), generator, num_text_ids)
     return replace(
         row,
-        ids=_slip_cells(row.ids, _draw_rate(generator), generator, num_text_ids),
+        # a note is heard better than a word on its own: all that was said by then decides it
+        ids=_slip_notes(ids, row.noted, _draw_rate(generator) / 2, generator, num_text_ids),
         heard=_slip_words(come_late(row.heard, generator), _draw_rate(generator), generator, num_text_ids),
         codes_read=_slip_codes(row.codes, _draw_rate(generator), generator, silent_code),
     )
@@ -65,6 +67,15 @@ def _slip_words(heard: np.ndarray, rate: float, generator: np.random.Generator, 
     others = generator.integers(NUM_CONTROL_ROWS, num_text_ids, heard.shape)
     others[generator.random(heard.shape) < 0.5] = PAD
     return np.where(is_slip, others, heard)
+
+
+def _slip_notes(
+    ids: np.ndarray, noted: np.ndarray, rate: float, generator: np.random.Generator, num_text_ids: int
+) -> np.ndarray:
+    slipped, words = ids.copy(), noted[ids[noted] >= NUM_CONTROL_ROWS]
+    others = generator.integers(NUM_CONTROL_ROWS, num_text_ids, len(words))
+    slipped[words] = np.where(generator.random(len(words)) < rate, others, ids[words])
+    return slipped
 
 
 def _slip_cells(ids: np.ndarray, rate: float, generator: np.random.Generator, num_text_ids: int) -> np.ndarray:

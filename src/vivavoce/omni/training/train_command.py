@@ -51,7 +51,7 @@ from vivavoce.omni.training.places import (
     prepare_user_mels,
     set_up,
 )
-from vivavoce.omni.training.rows import LATE_SHARE, RowMaker
+from vivavoce.omni.training.rows import LATE_SHARE, MUFFLED_SHARE, RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary
 from vivavoce.run import Run
 
@@ -185,7 +185,7 @@ def _train(
     def draw(seed: int) -> Iterator[Example]:
         return iterate_examples("train", seed, mix)
 
-    learned = replace(maker, late_share=LATE_SHARE)
+    learned = replace(maker, late_share=LATE_SHARE, muffled_share=MUFFLED_SHARE)
     batches = StepBatches(draw, learned, config.batch, seed=config.loop.seed, rank=place.rank, world=place.world)
     if left_out := batches.count_left_out(_CHECKED_EXAMPLES):
         shown = ", ".join(f"{task} {count}" for task, count in left_out.most_common(8))
