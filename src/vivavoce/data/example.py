@@ -89,13 +89,14 @@ class OwnSpan:
     """The model speaks. It starts `onset_frames` frames of 80 ms after the true end of the user's last sound.
 
     stop_frames: how many frames after a barge-in starts it falls silent. is_mistake: it should not have spoken, which
-    happens and is not to be learned; what it does next is.
+    happens and is not to be learned; what it does next is. drawn: what it draws as it ends.
     """
 
     speech: Speech
     onset_frames: int = 1
     stop_frames: int = 3
     is_mistake: bool = False
+    drawn: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ import numpy as np
 
 from vivavoce.content import Audio, Conversation, Image, Message, Part, Text
 from vivavoce.data.answers import Answer
-from vivavoce.data.drawing import draw_film, draw_scene
+from vivavoce.data.drawing import OWN_STYLE, draw_film, draw_scene
+from vivavoce.data.drawing_tasks import drawn_item
 from vivavoce.data.example import (
     PRESET_VOICE,
     Event,
@@ -30,6 +31,7 @@ from vivavoce.data.example import (
 )
 from vivavoce.data.items import Item, choose
 from vivavoce.data.retyping import type_question
+from vivavoce.data.scene import Scene
 from vivavoce.data.sounds import NOISE_NAMES, render_sound
 from vivavoce.data.styles import choose_style
 
@@ -113,9 +115,17 @@ class _Talk:
     def sound(self, kind: UserKind, sound: Sound, gap_s: float) -> None:
         self.events.append(UserSpan(kind, sound, gap_s, is_held=True))
 
-    def own(self, text: str, *, is_mistake: bool = False) -> None:
+    def own(self, text: str, *, is_mistake: bool = False, drawn: tuple[Image, ...] = ()) -> None:
         onset, stop = int(self.generator.integers(1, 3)), int(self.generator.integers(2, 5))
-        self.events.append(OwnSpan(Speech(text, PRESET_VOICE), onset, stop, is_mistake))
+        self.events.append(OwnSpan(Speech(text, PRESET_VOICE), onset, stop, is_mistake, drawn))
+
+    def ask(self, item: Item, gap_s: float, shown: tuple[Image, ...] = (), *, typed_share: float) -> None:
+        """The item's question, typed or spoken."""
+        if self.generator.random() < typed_share:
+            words = type_question(item, self.split, self.generator)
+            self.events.append(Typed(Message("user", (*shown, Text(words))), gap_s))
+        else:
+            self.user(item.ask, gap_s)
 
     def question(self) -> Item:
         return choose(self.generator, list_questions(self.split))
@@ -250,15 +260,8 @@ def _typed(talk: _Talk) -> Answer:
     """Messages typed in a talk that is answered aloud, some with a picture; some turns are spoken all the same."""
     answer = Answer("words")
     for _ in range(int(talk.generator.integers(1, 5))):
-        gap_s = talk.between(0.1, 1.5)
-        if talk.generator.random() < 0.2:
-            item = talk.question()
-            talk.user(item.ask, gap_s)
-        else:
-            item, shown = _typed_question(talk)
-            talk.events.append(
-                Typed(Message("user", (*shown, Text(type_question(item, talk.split, talk.generator)))), gap_s)
-            )
+        item, shown = _typed_question(talk)
+        talk.ask(item, talk.between(0.1, 1.5), shown, typed_share=1.0 if shown else 0.8)
         talk.own(item.say)
         answer = item.answer
     return answer
@@ -274,6 +277,32 @@ def _typed_question(talk: _Talk) -> tuple[Item, tuple[Image, ...]]:
     return item, (draw_scene(item.scene, choose_style(talk.split, talk.generator)[0]),)
 
 
+def _drawing(talk: _Talk) -> Answer:
+    """It draws, and the talk goes on: other questions, the question what it drew, more drawings."""
+    from vivavoce.data.pools import list_items
+
+    drawn: Scene | None = None
+    answer = Answer("words")
+    for order in range(int(talk.generator.integers(2, 5))):
+        gap_s = talk.between(0.3, 1.5)
+        if not order or talk.generator.random() < 0.35:
+            item = choose(talk.generator, list_items("draw", talk.split))
+            drawn = item.target
+            assert drawn is not None
+            talk.ask(item, gap_s, typed_share=0.5)
+            talk.own(item.say, drawn=(draw_scene(drawn, OWN_STYLE),))
+        elif drawn is not None and talk.generator.random() < 0.3:
+            item = drawn_item(drawn, talk.split, talk.generator)
+            talk.ask(item, gap_s, typed_share=1.0)
+            talk.own(item.say)
+        else:
+            item = talk.question()
+            talk.ask(item, gap_s, typed_share=0.5)
+            talk.own(item.say)
+        answer = item.answer
+    return answer
+
+
 LIVE_KINDS: dict[str, tuple[float, Callable[[_Talk], Answer]]] = {
     "turns": (0.30, _turns),
     "pause": (0.16, _pause),
@@ -286,6 +315,7 @@ LIVE_KINDS: dict[str, tuple[float, Callable[[_Talk], Answer]]] = {
     "picture": (0.08, _picture),
     "film": (0.05, _film),
     "typed": (0.06, _typed),
+    "drawing": (0.05, _drawing),
 }
 """Share and maker of each kind of live talk."""
 
@@ -301,7 +331,8 @@ def make_live(split: Split, generator: np.random.Generator, example_id: str, kin
     messages = mirror_events(timeline.events)
     is_answered = any(isinstance(event, OwnSpan) for event in timeline.events)
     inputs = frozenset().union(*(find_modalities(message) for message in messages.messages if message.role == "user"))
-    outputs = frozenset({"audio"}) if is_answered else frozenset()
+    draws = any(isinstance(event, OwnSpan) and event.drawn for event in timeline.events)
+    outputs = frozenset({"audio"} if is_answered else ()) | frozenset({"image"} if draws else ())
     return Example(
         f"{example_id}-{kind}", f"live_{kind}", split, inputs, outputs, messages, answer, timeline.speeches, timeline
     )
@@ -323,7 +354,7 @@ def _parts_of(event: Event) -> tuple[Part, ...]:
     if isinstance(event, Typed):
         return event.message.parts
     if isinstance(event, OwnSpan):
-        return (unrendered(event.speech),)
+        return (unrendered(event.speech), *event.drawn)
     if isinstance(event, Insert):
         return (event.image,)
     if isinstance(event.what, Speech):

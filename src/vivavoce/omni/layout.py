@@ -208,9 +208,9 @@ class LiveTrack:
         steps: Sequence[int] | None = None,
         *,
         stop: int | None = None,
-    ) -> None:
+    ) -> int:
         """The model speaks from step `start`: words `ids` at `steps` after it (`place_words`; without them one a step),
-        codes [T, K]; silent from `stop` (or their end).
+        codes [T, K]; silent from `stop` (or their end), which is returned.
 
         Raises: DataError if there are more words than steps, since words ahead of their sound would be lost.
         """
@@ -223,6 +223,12 @@ class LiveTrack:
                 self.text[start + step] = idx
         self.codes[start:end] = codes[: end - start]
         self.turn[start], self.turn[end] = SPEAK, STOP
+        return end
+
+    def draw(self, step: int, drawn: list[np.ndarray], vocabulary: Vocabulary) -> None:
+        """Pictures, by their codes [64], follow the step at which an utterance ends; its own text is <imgout>."""
+        self.text[step] = vocabulary.id_of("<imgout>")
+        self.drawings[step] = drawn
 
     def hear(self, steps: Iterable[int], ids: Iterable[int]) -> None:
         """Transcript tokens at these steps; one that finds its step taken goes to the next free one."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vivavoce.content import Audio, Conversation, Image, assistant, user
+from vivavoce.content import Conversation, Image, assistant, user
 from vivavoce.data.answers import Answer
 from vivavoce.data.curriculum import iterate_examples
 from vivavoce.data.example import (
@@ -14,6 +14,7 @@ from vivavoce.data.example import (
     Example,
     Insert,
     OwnSpan,
+    Sound,
     Speech,
     Timeline,
     Typed,
@@ -44,7 +45,7 @@ class ToneSounds:
     """Half a second for each word of the user, five frames a word for the model; no noise."""
 
     def user_mel(self, what) -> np.ndarray:
-        num_words = 2 if isinstance(what, Audio) else len(what.text.split())
+        num_words = len(what.text.split()) if isinstance(what, Speech) else 2
         return np.ones((50 * num_words, 80), np.float32)
 
     def token_ends(self, speech: Speech) -> np.ndarray | None:
@@ -293,6 +294,36 @@ def test_a_typed_message_stands_between_the_steps_and_the_clock_goes_on(
     ends = np.flatnonzero((steps.ids == vocabulary.id_of("<live>")) & (steps.kinds == TOKEN))[1:]
     clocks_before = [int((steps.kinds[:place] == CLOCK).sum()) for place in ends]
     assert [0 <= speak - before <= 2 for speak, before in zip(speaks, clocks_before)] == [True, True]
+
+
+def test_a_talk_goes_on_after_a_drawing(maker: RowMaker, vocabulary: Vocabulary) -> None:
+    timeline = Timeline(
+        (Typed(user("how"), 0.2), OwnSpan(SAID, drawn=(PICTURE,)), Typed(user("stop"), 0.3), OwnSpan(SAID))
+    )
+    example = make_example("text", "audio+image", "how", answer=[unrendered(SAID), PICTURE], timeline=timeline)
+    steps = make(maker, example)
+    stops = np.flatnonzero(steps.turn == STOP)
+    assert steps.text[stops].tolist() == [vocabulary.id_of("<imgout>"), 0]
+    clocks = np.flatnonzero(steps.kinds == CLOCK)
+    place = clocks[stops[0]] + 1
+    assert steps.ids[place] == vocabulary.id_of("<imgout>")
+    assert (steps.ids == vocabulary.id_of("<imgout>")).sum() == 1
+    assert clocks[stops[0] + 1] == place + 66
+
+
+def test_where_nobody_speaks_a_talk_that_may_be_answered_aloud_stays_silent(
+    maker: RowMaker, vocabulary: Vocabulary
+) -> None:
+    noise = UserSpan("noise", Sound("hiss", duration_s=2.0), gap_s=0.1, is_held=True)
+    example = Example(
+        "e", "live_nobody", "train", frozenset({"audio"}), frozenset(), Conversation((user("x"),)), Answer("words"),
+        timeline=Timeline((noise,)),
+    )  # fmt: skip
+    steps = make(maker, replace(example, messages=Conversation((user(unrendered(ASKED)),))))
+    assert words_of(steps, vocabulary)[:2] == ["<bos>", "<out_audio>"]
+    assert not steps.turn.any()
+    assert (steps.turn_weights > 0).all()
+    assert vocabulary.id_of("<assistant>") not in steps.ids[steps.kinds == TOKEN]
 
 
 def test_transcript_tokens_spread_over_what_is_voiced() -> None:

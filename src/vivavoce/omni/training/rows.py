@@ -123,7 +123,8 @@ class RowMaker:
             example = _strip_request(example)
         first = example.messages.messages[0]
         system = first.text if first.role == "system" else ""
-        allowed = example.outputs
+        # a live talk is answered aloud, even where nothing is to be answered
+        allowed = example.outputs if example.timeline is None else example.outputs | {"audio"}
         if "audio" in allowed and generator.random() < MAY_DRAW_SHARE:
             allowed = allowed | {"image"}
         row = self.writer.begin(outputs=allowed, system=system, is_read=is_read)
@@ -143,6 +144,7 @@ class RowMaker:
         speeches = list(example.speeches)
         events: list[UserSpan | OwnSpan | Insert] = []
         for message in messages:
+            drawn = tuple(message.parts_of(Image)) if message.role == "assistant" else ()
             for part in message.parts:
                 sound = part.audio if isinstance(part, Video) else part
                 if not isinstance(sound, Audio):
@@ -150,7 +152,7 @@ class RowMaker:
                 what = speeches.pop(0) if is_unrendered(sound) else sound
                 if message.role == "assistant":
                     assert isinstance(what, Speech)
-                    events.append(OwnSpan(what))
+                    events.append(OwnSpan(what, drawn=drawn))
                 else:
                     events.append(UserSpan("speech" if isinstance(what, Speech) else "sound", what))
         return Timeline(tuple(events))
@@ -174,12 +176,9 @@ class RowMaker:
         lead_s = float(generator.uniform(0.0, 0.4)) if any(isinstance(s.event, UserSpan) for s in schedule) else 0.0
         track = self._make_track(schedule, heard, lead_s, timeline.tail_s, generator)
         answer = example.messages.messages[-1]
-        drawn = [self.images.encode(image) for image in answer.parts_of(Image)] if answer.role == "assistant" else []
-        if "audio" in example.outputs:
-            _draw_after_speech(track, drawn, self.writer.vocabulary.id_of("<imgout>"))
-        else:
-            words = _find_words(answer) or example.caption
-            self._answer_in_text(track, schedule, lead_s, words, drawn)
+        if "audio" not in example.outputs and example.timeline is None:
+            drawn = [self.images.encode(image) for image in answer.parts_of(Image)]
+            self._answer_in_text(track, schedule, lead_s, _find_words(answer) or example.caption, drawn)
         self.writer.write_live(row, track)
 
     def _come_late(self, timeline: Timeline, generator: np.random.Generator) -> Timeline:
@@ -247,7 +246,9 @@ class RowMaker:
         codes, starts = self.sounds.own_codes(speech), self.sounds.own_word_starts(speech)
         ids = self.writer.vocabulary.encode(speech.text)
         steps = place_words(self.writer.vocabulary.count_by_word(speech.text), starts, len(codes))
-        track.speak(start, ids, codes, steps, stop=stop)
+        end = track.speak(start, ids, codes, steps, stop=stop)
+        if item.event.drawn and not item.is_cut:
+            track.draw(end, [self.images.encode(image) for image in item.event.drawn], self.writer.vocabulary)
         track.excused.update(range(due - (item.event.onset_frames - 1), due))
         if item.event.is_mistake:
             end = start + len(codes) if stop is None else min(stop, start + len(codes))
@@ -321,11 +322,3 @@ def _strip_request(example: Example) -> Example:
     *before, _, answer = example.messages.messages
     bare = Message("user", (Text(example.answer.text),))
     return replace(example, messages=Conversation((*before, bare, answer)))
-
-
-def _draw_after_speech(track: LiveTrack, drawn: list[np.ndarray], imgout_id: int) -> None:
-    """Pictures follow the step that ends the last utterance; its own text is <imgout>."""
-    if drawn:
-        last = int(np.flatnonzero(track.turn)[-1])
-        track.text[last] = imgout_id
-        track.drawings[last] = drawn
