@@ -98,8 +98,8 @@ def test_a_picture_asked_for_on_the_step_that_stops_is_drawn_and_can_be_taken_ba
     (drawn,) = [output for output in first if output.images]
     assert drawn.event == "stop"
     assert drawn.token_steps == 66
-    # <live>, the clock steps and what was read of what was heard are what the conversation holds
-    assert engine.generation.state(0).window.length == opened + 1 + 16 + num_noted
+    # <live>, the clock steps, what was read of what was heard and the drawing are what the conversation holds
+    assert engine.generation.state(0).window.length == opened + 1 + 16 + num_noted + 66
     engine.rewind(0, drawn.frame_idx)
     again = talk(engine, 0, range(drawn.frame_idx, 16))
     assert again[0].images == drawn.images

@@ -15,19 +15,8 @@ from vivavoce.errors import DataError
 from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
 from vivavoce.omni.engine.answering import Answering, Piece, list_sounds, place_sounds, write_quiet
 from vivavoce.omni.engine.drawing import Drawer
-from vivavoce.omni.engine.generation import (
-    Alone,
-    Clock,
-    Feed,
-    Generation,
-    Outcome,
-    Return,
-    SlotState,
-    Token,
-    Work,
-    finish,
-)
-from vivavoce.omni.engine.rules import IMGOUT, PAD, Allowed
+from vivavoce.omni.engine.generation import Alone, Clock, Feed, Generation, Outcome, SlotState, Token, Work
+from vivavoce.omni.engine.rules import IMGOUT, Allowed
 from vivavoce.omni.engine.voice import Painter, Voice
 from vivavoce.omni.engine_protocol import (
     USER_FRAME_SAMPLES,
@@ -236,17 +225,14 @@ class OmniEngine:
         return images, sum(delta.token_steps for delta in deltas)
 
     def _draw_pieces(self, slot: int) -> Iterator[AnswerDelta]:
-        """The drawing in pieces. The conversation keeps the words that went with it, and not its codes: no talk of training goes
-        on after a drawing, and one that did answered in broken words (experiments/LOG.md)."""
+        """The drawing in pieces."""
         assert self.painter is not None
-        start = self.generation.state(slot)
-        said = self.writer.vocabulary.decode(start.own.ids)
+        said = self.writer.vocabulary.decode(self.generation.state(slot).own.ids)
         drawing, outcome, count, longest = self._draw_after(said), None, 0, self._length(slot)
         while True:
             try:
                 work = drawing.send(outcome)
             except StopIteration as done:
-                finish(self.generation.take_alone(slot, Return(replace(start, text=PAD))))
                 yield AnswerDelta(image=self.painter.paint(done.value), token_steps=count)
                 return
             if isinstance(work, Token | Clock):

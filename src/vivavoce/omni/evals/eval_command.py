@@ -207,7 +207,7 @@ def duplex(options: Annotated[DuplexOptions, tyro.conf.arg(name="")]) -> None:
         return resample(render_sound(what) if isinstance(what, Sound) else voices.render(what), USER_RATE_HZ)
 
     report: dict[str, Any] = {}
-    for kind in [kind for kind in LIVE_KINDS if kind not in ("picture", "film", "too_soon", "typed")]:
+    for kind in [kind for kind in LIVE_KINDS if kind not in ("picture", "film", "too_soon", "typed", "drawing")]:
         examples = [
             make_live("test", np.random.default_rng((options.seed, idx, 72)), f"duplex-{idx}", kind)
             for idx in range(options.talks)
