@@ -249,11 +249,6 @@ class LiveTrack:
             first = start + 1
         return notes
 
-    @property
-    def last_heard(self) -> int:
-        """The step of the last word of the transcript so far; -1 if there is none."""
-        return int(np.flatnonzero(self.heard).max(initial=-1))
-
     def make_step(self, idx: int) -> ClockStep:
         """The clock step at `idx`, with its weights."""
         is_voiced = self.codes[idx, 0] >= 0

@@ -241,7 +241,7 @@ class RowMaker:
         due = int((item.start_s + lead_s) * CLOCK_HZ)
         stop = int(np.ceil((item.end_s + lead_s) * CLOCK_HZ)) if item.is_cut else None
         # it hears the user out, and is taught to: an answer to half of a question is guessed
-        start = due if item.event.is_mistake else max(due, min(track.last_heard, due + MAX_WAIT_STEPS))
+        start = due if item.event.is_mistake else max(due, min(self._find_last_word(track), due + MAX_WAIT_STEPS))
         speech = item.event.speech
         codes, starts = self.sounds.own_codes(speech), self.sounds.own_word_starts(speech)
         ids = self.writer.vocabulary.encode(speech.text)
@@ -254,6 +254,13 @@ class RowMaker:
             end = start + len(codes) if stop is None else min(stop, start + len(codes))
             track.excused.add(start)
             track.mistaken.update(range(start, end))
+
+    def _find_last_word(self, track: LiveTrack) -> int:
+        """The step of the transcript's last word so far, -1 without any; a mark after it, which takes quiet to hear, is no word."""
+        for step in np.flatnonzero(track.heard)[::-1].tolist():
+            if any(map(str.isalnum, self.writer.vocabulary.decode([track.heard[step]]))):
+                return step
+        return -1
 
     def _place_user(
         self,
