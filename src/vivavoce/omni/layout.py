@@ -7,8 +7,9 @@
     <assistant> text | <imgout> codes </imgout> ... <end>                   an answer without sound
 
 On the clock the turn stream says when the model speaks. If words were heard since it last began to, they follow the step that
-takes the turn, written as a message that was typed, and that step's own first word and codes are said from the note's end. Where it may not sound (`<out_audio>` absent), `<speak>` opens
-an `<assistant>` message instead. A picture drawn beside speech follows the clock step whose own text is `<imgout>`.
+takes the turn, written as a message that was typed, and that step's own first word and codes are said from the note's end. Where
+it may not sound (`<out_audio>` absent), `<speak>` opens an `<assistant>` message instead. A picture drawn beside speech follows the
+clock step whose own text is `<imgout>`.
 """
 
 from __future__ import annotations

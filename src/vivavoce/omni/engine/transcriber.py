@@ -21,7 +21,8 @@ from vivavoce.omni.layout import MAX_NOTE_TOKENS
 from vivavoce.omni.vocabulary import BLANK, START_ROW
 
 BEAM = 16
-"""Hypotheses kept."""
+"""Hypotheses kept. chosen on training voices: of the words of Kokoro's 0.025 are wrong in the end, 0.035 with 8 and 0.024 with 24; a
+step takes half a millisecond."""
 PRIOR_WEIGHT = 0.6
 """Of the language model's log-probabilities against the ear's."""
 WORD_BONUS = 1.0
@@ -29,7 +30,8 @@ WORD_BONUS = 1.0
 _HEARD_AT_LEAST = float(np.log(1e-3))
 """A word less likely than this on a step was not said on it."""
 SOON_NATS, SURE_NATS = 1.0, math.inf
-"""A hypothesis so far behind the best has no say in what is decided: in live time, and where the transcript is the answer."""
+"""A hypothesis so far behind the best has no say in what is decided: in live time, and where the transcript is the answer. Of the words
+decided in live time 0.046 are wrong (Kokoro's voices), of those that are known in the end 0.025."""
 _OPEN_STEPS = 6
 """Clock steps that a word may be undecided; then the likeliest is taken. chosen: half a second."""
 _QUIET_STEPS = 4
