@@ -170,6 +170,15 @@ def _ends_sentence(vocabulary: Vocabulary, idx: int) -> bool:
     return vocabulary.decode([idx]).rstrip().endswith((".", "?"))
 
 
+def finish(work: Generator[int, None, Outcome]) -> Outcome:
+    """All pieces of `Generation.take_alone` at once."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return done.value
+
+
 class Generation:
     """See the module docstring. Not thread-safe."""
 
