@@ -5,7 +5,15 @@ import pytest
 
 from vivavoce.omni.configuration import MEL_BINS
 from vivavoce.omni.layout import LOG_POWER, MEL_FLOOR
-from vivavoce.omni.training.noise import Room, VoiceChange, change_voice, draw_room, draw_voice_change, put_in_room
+from vivavoce.omni.training.noise import (
+    Room,
+    VoiceChange,
+    change_voice,
+    draw_room,
+    draw_voice_change,
+    lose_moments,
+    put_in_room,
+)
 
 FLAT = np.zeros(MEL_BINS, np.float32)
 
@@ -85,6 +93,18 @@ def test_silence_stays_silent_and_the_floor_holds() -> None:
         assert all(0 <= first < stop <= MEL_BINS for first, stop in change.missing)
         assert (change_voice(silence, change) == np.float32(MEL_FLOOR)).all()
         assert (change_voice(loud, change) >= np.float32(MEL_FLOOR)).all()
+
+
+def test_lost_moments_are_silent_and_all_else_stays() -> None:
+    mel, shares = np.ones((300, MEL_BINS), np.float32), []
+    for seed in range(300):
+        heard = lose_moments(mel, np.random.default_rng(seed))
+        lost = (heard == np.float32(MEL_FLOOR)).all(axis=1)
+        assert (heard[~lost] == 1).all()
+        assert lost.sum() <= 32
+        shares.append(lost.any())
+    assert (mel == 1).all()
+    assert np.mean(shares) == pytest.approx(2 / 3, abs=0.08)
 
 
 def click() -> np.ndarray:

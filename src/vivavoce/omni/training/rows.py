@@ -258,7 +258,7 @@ class RowMaker:
     def _find_last_word(self, track: LiveTrack) -> int:
         """The step of the transcript's last word so far, -1 without any; a mark after it, which takes quiet to hear, is no word."""
         for step in np.flatnonzero(track.heard)[::-1].tolist():
-            if any(map(str.isalnum, self.writer.vocabulary.decode([track.heard[step]]))):
+            if any(map(str.isalnum, self.writer.vocabulary.decode([int(track.heard[step])]))):
                 return step
         return -1
 
