@@ -7,7 +7,7 @@ from vivavoce.omni.steps import SPEAK, STAY, STOP, ClockStep, StepRow, Steps
 
 
 def make_row(config: OmniConfig, seed: int, *, num_clock: int = 12) -> Steps:
-    """Text, a picture, a film frame, live talk with one utterance of the model, then a drawing's first codes."""
+    """Text, a picture, a film frame, live talk with one utterance of the model and the note before it, then a drawing's first codes."""
     generator = np.random.default_rng(seed)
     row = StepRow(config.num_books, config.num_codes_per_book)
     row.tokens([1, 3])
@@ -26,5 +26,8 @@ def make_row(config: OmniConfig, seed: int, *, num_clock: int = 12) -> Steps:
                 codes=generator.integers(config.num_codes_per_book, size=config.num_books) if is_speaking else None,
             )
         )
+        if idx == start:
+            row.note([3, *generator.integers(32, config.num_text_ids, size=4).tolist(), 6, 11])
+            row.say_from_here()
     row.tokens([16, *(generator.integers(config.num_image_codes, size=6) + config.num_text_ids).tolist()], weight=0.3)
     return row.finish()

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from tests.omni.rows import make_row
@@ -33,7 +34,7 @@ def test_what_comes_later_changes_nothing_before(model: OmniForConversation) -> 
     changed.mel[7:] += 1.0
     changed.codes[7:] = 0
     changed.text[7:] = 5
-    before = int((row.kinds == CLOCK).argmax()) + 7
+    before = int(np.flatnonzero(row.kinds == CLOCK)[7])
     left, right = hidden_of(model, row), hidden_of(model, changed)
     assert torch.equal(left[:before], right[:before])
     assert not torch.allclose(left[before], right[before])
@@ -43,10 +44,26 @@ def test_a_clock_step_reads_only_the_outputs_of_the_step_before(model: OmniForCo
     row = make_row(model.config, 1)
     changed = replace(row, text=row.text.copy())
     changed.text[6] = (changed.text[6] + 1) % 300
-    first = int((row.kinds == CLOCK).argmax())
+    # the sixth takes the turn, and its note lies between
+    after = int(np.flatnonzero(row.kinds == CLOCK)[7])
+    assert after == row.said_from[6] + 1
     left, right = hidden_of(model, row), hidden_of(model, changed)
-    assert torch.equal(left[: first + 7], right[: first + 7])
-    assert not torch.allclose(left[first + 7], right[first + 7])
+    assert torch.equal(left[:after], right[:after])
+    assert not torch.allclose(left[after], right[after])
+
+
+def test_the_first_word_and_codes_of_a_turn_are_learned_at_its_notes_end(model: OmniForConversation) -> None:
+    row = make_row(model.config, 1)
+    only = np.arange(len(row.turn)) == 6
+    row = replace(row, text_weights=1.0 * only, code_weights=1.0 * only)
+    hidden = hidden_of(model, row)[row.said_from[6]][None]
+    with torch.no_grad():
+        _, report = compute_losses(model, collate([row]), LossWeights())
+        text, codes = torch.tensor(row.text[[6]]), torch.tensor(row.codes[[6]])
+        word = F.cross_entropy(model.text_logits(hidden), text)
+        sound = F.cross_entropy(model.code_logits(hidden, text, codes)[0], codes[0])
+    assert report["text"].item() == pytest.approx(word.item(), abs=1e-5)
+    assert report["codes"].item() == pytest.approx(sound.item(), abs=1e-5)
 
 
 def test_in_company_equals_alone(model: OmniForConversation) -> None:
