@@ -12,9 +12,11 @@ from vivavoce.omni.configuration import make_tiny
 from vivavoce.omni.engine.torch_backend import find_language
 from vivavoce.omni.engine.transcriber import (
     _LONGEST_WORDS,
+    AT_ONCE_NATS,
     BLANK,
     PRIOR_WEIGHT,
     SOON_NATS,
+    SURE_NATS,
     WORD_BONUS,
     Hearing,
     LanguageModel,
@@ -142,6 +144,18 @@ def test_what_was_given_out_may_be_read_otherwise() -> None:
     assert hearing.num_decided >= 1
     assert hearing.waiting[0].idx == given
     assert transcriber.read(hearing)[0] == hearing.ids
+
+
+def test_where_nothing_more_will_come_all_is_decided() -> None:
+    transcriber = Transcriber(make_language(1), FIRST_WORD)
+    hearing = transcriber.begin()
+    unsure = log_softmax(np.array([0, -99, -99, 6.0, 6.0, -99]))
+    for _ in range(5):
+        hearing = transcriber.hear(hearing, unsure, SURE_NATS)
+    assert not hearing.waiting
+    assert hearing.ids
+    hearing = transcriber.hear(hearing, unsure, AT_ONCE_NATS)
+    assert tuple(word.idx for word in hearing.waiting) == hearing.ids
 
 
 def test_an_utterance_without_end_is_cut() -> None:

@@ -24,7 +24,7 @@ from vivavoce.omni.engine.drawing import Drawer
 from vivavoce.omni.engine.generation import Clock, Feed, Outcome, Token, Work
 from vivavoce.omni.engine.rules import END, IMGOUT, PAD, Allowed, MessageRules, MessageState
 from vivavoce.omni.engine.sampling import Sampling
-from vivavoce.omni.engine.transcriber import SURE_NATS
+from vivavoce.omni.engine.transcriber import AT_ONCE_NATS, SURE_NATS
 from vivavoce.omni.engine.voice import Painter
 from vivavoce.omni.engine_protocol import USER_FRAME_SAMPLES, USER_RATE_HZ, AnswerRequest
 from vivavoce.omni.layout import RowWriter, has_sound
@@ -145,10 +145,11 @@ class Answering:
         track = place_sounds(sounds)
         for idx in itertools.count():
             mel = track[idx] if idx < len(track) else _SILENCE
-            outcome = yield Clock(mel, may_speak=False, far_nats=SURE_NATS)
+            is_over = idx >= len(track) + HEARD_OUT_STEPS
+            outcome = yield Clock(mel, may_speak=False, far_nats=AT_ONCE_NATS if is_over else SURE_NATS)
             assert outcome is not None
             self.pieces.append(Piece(text=outcome.user_text, prompt_steps=1))
-            if idx >= len(track) + HEARD_OUT_STEPS and not outcome.num_waiting:
+            if is_over and not outcome.num_waiting:
                 return
 
     def _take_turn(self, sounding: bool, sounds: Sequence[Audio]) -> Script:
