@@ -66,8 +66,9 @@ def ask(
     opening = (Message("system", (Text(system),)),) if system else ()
     said = answer(loaded, Conversation((*opening, Message("user", parts))), outputs=outputs, seed=seed)
     # everything is made before anything is written
-    if said.text:
-        print(said.text)
+    # words beside sound are its transcript, and once is enough
+    if words := " ".join(part.text for part in said.parts_of(Text)) or said.text:
+        print(words)
     for sound in said.parts_of(Audio):
         if not len(sound.samples):
             print("(no sound: the model said nothing)")

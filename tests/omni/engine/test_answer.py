@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from tests.omni.engine.models import make_checkpoint
 from vivavoce.cli import main
-from vivavoce.content import Audio, Conversation, Image, Video, system, user
+from vivavoce.content import Audio, Conversation, Image, Message, Text, Video, system, user
 from vivavoce.errors import DataError
 from vivavoce.media import write_video
 from vivavoce.omni.answer import OmniModel, answer, answer_all, answer_requests
@@ -127,6 +127,17 @@ def test_an_animated_picture_is_seen_by_its_first_frame_and_a_film_needs_no_soun
     write_video(work / "in" / "f.mp4", Video(np.zeros((4, 64, 64, 3), np.uint8), 2.0))
     assert ask(folder, "what is it", "--image", "in/a.gif") == 0
     assert ask(folder, "what is it", "--video", "in/f.mp4") == 0
+
+
+@pytest.mark.parametrize(("parts", "words"), [((Text("three."),), "three."), ((), "four."), ((Text("a b"),), "a b")])
+def test_words_that_come_with_their_sound_are_printed_once(
+    folder: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, parts, words: str
+) -> None:
+    sound = Audio(np.zeros(2400, np.float32), 24_000, "four.")
+    made = Message("assistant", (*parts, sound))
+    monkeypatch.setattr("vivavoce.omni.answer.answer", lambda *_, **__: made)
+    assert ask(folder, "hello you", "--out", "text,audio") == 0
+    assert capsys.readouterr().out.splitlines() == [words, "wrote out/answer.wav (0.1 s)"]
 
 
 def make_bad_inputs() -> None:
