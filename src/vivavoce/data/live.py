@@ -284,21 +284,20 @@ def _drawing(talk: _Talk) -> Answer:
     drawn: Scene | None = None
     answer = Answer("words")
     for order in range(int(talk.generator.integers(2, 5))):
-        gap_s = talk.between(0.3, 1.5)
+        gap_s, typed_share = talk.between(0.3, 1.5), 0.5
+        pictures: tuple[Image, ...] = ()
         if not order or talk.generator.random() < 0.35:
             item = choose(talk.generator, list_items("draw", talk.split))
             drawn = item.target
             assert drawn is not None
-            talk.ask(item, gap_s, typed_share=0.5)
-            talk.own(item.say, drawn=(draw_scene(drawn, OWN_STYLE),))
+            pictures = (draw_scene(drawn, OWN_STYLE),)
         elif drawn is not None and talk.generator.random() < 0.3:
-            item = drawn_item(drawn, talk.split, talk.generator)
-            talk.ask(item, gap_s, typed_share=1.0)
-            talk.own(item.say)
+            # nobody has read that question aloud
+            item, typed_share = drawn_item(drawn, talk.split, talk.generator), 1.0
         else:
             item = talk.question()
-            talk.ask(item, gap_s, typed_share=0.5)
-            talk.own(item.say)
+        talk.ask(item, gap_s, typed_share=typed_share)
+        talk.own(item.say, drawn=pictures)
         answer = item.answer
     return answer
 

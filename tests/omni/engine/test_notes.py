@@ -10,7 +10,7 @@ from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.torch_backend import TorchBackend
 from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.step_batch import collate
-from vivavoce.omni.steps import SPEAK, STOP, ClockStep
+from vivavoce.omni.steps import CLOCK, SPEAK, STOP, ClockStep
 from vivavoce.omni.vocabulary import NUM_CONTROL_ROWS
 
 CHECKPOINT = make_checkpoint()
@@ -76,7 +76,7 @@ def test_a_live_talk_is_the_row_that_training_would_write(generation: Generation
     assert state.window.length == len(steps)
     np.testing.assert_allclose(state.hidden, hidden[-1].numpy(), atol=1e-4)
     for idx in (8, 20):
-        assert steps.said_from[idx] > np.flatnonzero(steps.kinds == 3)[idx]
+        assert steps.said_from[idx] > np.flatnonzero(steps.kinds == CLOCK)[idx]
         assert outcomes[idx].text_id == words[idx]
 
 

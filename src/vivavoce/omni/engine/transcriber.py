@@ -31,8 +31,8 @@ _HEARD_AT_LEAST = float(np.log(1e-3))
 """A word less likely than this on a step was not said on it."""
 AT_ONCE_NATS, SOON_NATS, SURE_NATS = 0.0, 1.0, math.inf
 """A hypothesis so far behind the best has no say in what is decided: where nothing more will come, in live time, and where the
-transcript is the answer. Of the words
-decided in live time 0.046 are wrong (Kokoro's voices), of those that are known in the end 0.025."""
+transcript is the answer. Of the words decided in live time 0.046 are wrong (Kokoro's voices), of those that are known in the end
+0.025."""
 _OPEN_STEPS = 6
 """Clock steps that a word may be undecided; then the likeliest is taken. chosen: half a second."""
 _QUIET_STEPS = 4
