@@ -9,7 +9,7 @@ from transformers import LlamaConfig
 
 from vivavoce.errors import CheckpointError
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Raised when a checkpoint of the past can no longer be read."""
 
 CLOCK_HZ = 12.5

@@ -32,7 +32,8 @@ _MARK_CLOCK, _MARK_MUTED, _MARK_SPEAKING, _MARK_SILENT = range(4)
 
 
 class ClockInputs(NamedTuple):
-    """What a clock step reads beside the mel. All [...], codes [..., K]: outputs of the clock step before, the transcript's too."""
+    """What a clock step reads beside the mel. All [...]: heard is the transcript's word of this step, text and codes [..., K] are
+    outputs of the clock step before."""
 
     text: Tensor
     heard: Tensor
@@ -192,7 +193,8 @@ class OmniForConversation(LlamaForCausalLM):
 
 
 def shift_clock(batch: StepBatch, silent_code: int) -> ClockInputs:
-    """What each clock step reads: the outputs of the clock step before it; nothing before a row's first."""
+    """What each clock step reads: the transcript's word, which is there before the trunk runs, and the outputs of the clock step
+    before it; nothing before a row's first."""
 
     def shift(values: Tensor, fill: int) -> Tensor:
         first = batch.is_first.view(-1, *[1] * (values.ndim - 1))
@@ -200,7 +202,7 @@ def shift_clock(batch: StepBatch, silent_code: int) -> ClockInputs:
 
     return ClockInputs(
         shift(batch.text, 0),
-        shift(batch.heard, 0),
+        batch.heard,
         shift(batch.codes_read, silent_code),
         batch.is_speaking,
         batch.is_muted,

@@ -152,7 +152,7 @@ class Steps:
     notes.
     turn, text [N] int64 and codes [N, K] int64: what each clock step should give; the next one reads turn and text, and codes_read,
     which are the same unless training adds slips (`training/slips.py`). heard [N] int64: the transcript, which is the scribe's
-    and no more than read, too by the next one.
+    and no more than read, by the step itself.
     """
 
     kinds: np.ndarray

@@ -44,18 +44,17 @@ def embed_row(backend: Backend, row: Steps) -> list[np.ndarray]:
             out.append(backend.embed_frame(row.frame_patches[0])[row.ids[place]])
         else:
             n, last = clock_idx, clock_idx - 1
+            heard = backend.hear(row.mel[n : n + 1], [ear])
+            (ear,) = heard.ears
             reading = ClockReading(
-                row.mel[n : n + 1],
+                heard.sound,
                 row.is_muted[n : n + 1],
                 speaking[n : n + 1],
                 np.array([row.text[last] if n else 0]),
-                np.array([row.heard[last] if n else 0]),
+                row.heard[n : n + 1],
                 np.array([row.codes[last] if n else silent]),
-                [ear],
             )
-            read = backend.embed_clock(reading)
-            (ear,) = read.ears
-            out.append(read.vectors[0])
+            out.append(backend.embed_clock(reading)[0])
             clock_idx += 1
     return out
 

@@ -24,6 +24,9 @@ class ToneSounds:
     def token_ends(self, speech: Speech) -> None:
         del speech
 
+    def misheard(self, speech: Speech) -> None:
+        del speech
+
     def own_codes(self, speech: Speech) -> np.ndarray:
         return np.zeros((20, 4), np.int64)
 

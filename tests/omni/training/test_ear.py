@@ -23,9 +23,10 @@ from vivavoce.omni.training.ear import (
     align,
     measure_ear,
     spell_out,
+    spelling_loss,
     train_ear,
 )
-from vivavoce.omni.training.features import PreparedSounds, prepare_alignments
+from vivavoce.omni.training.features import PreparedSounds, prepare_alignments, prepare_mishearings
 from vivavoce.omni.training.loop import Loop, LoopConfig, load_weights
 from vivavoce.omni.training.places import find_weights, load_ear, load_trunk, start_ear
 from vivavoce.omni.vocabulary import Vocabulary, save_vocabulary, train_vocabulary
@@ -184,6 +185,42 @@ def test_it_learns_its_recordings_and_says_when_each_word_was_over(
     assert (np.diff(ends) > 0).all()
     assert 0 < ends[0] < 90 + 40
     assert sounds.token_ends(Speech("never said", "any-train-0")) is None
+
+
+class FixedEar(torch.nn.Module):
+    """Says one path, whatever it hears."""
+
+    def __init__(self, path: list[int]) -> None:
+        super().__init__()
+        self.path = torch.nn.Parameter(torch.tensor(path, dtype=torch.float32), requires_grad=False)
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        path = self.path.long()[: mel.shape[1] // 8]
+        return torch.nn.functional.one_hot(path, 60).float()[None].expand(len(mel), -1, -1)
+
+
+def test_a_mishearing_is_the_ears_likeliest_path_with_the_last_step_of_each_word(mels: Path, tmp_path: Path) -> None:
+    path = [BLANK, 50, 50, BLANK, 50, 51, *[BLANK] * 40]
+    ear = FixedEar(path)
+    assert list(prepare_mishearings(mels, tmp_path / "misheard", ear)) == [(1, 1)]
+    sounds = PreparedSounds([mels], [], [], [tmp_path / "misheard"])
+    found = sounds.misheard(Speech("stop", "kal"))
+    assert found is not None
+    assert found.ids.tolist() == [50, 50, 51]
+    assert found.ends.tolist() == [23, 39, 47]
+    assert sounds.misheard(Speech("never said", "any-train-0")) is None
+    assert PreparedSounds([mels]).misheard(Speech("stop", "kal")) is None
+
+
+def test_a_spelling_layer_that_is_new_does_not_move_the_stem(mels: Path, vocabulary: Vocabulary) -> None:
+    ear = Ear(make_tiny())
+    batch = Utterances([Shards(mels)], vocabulary, 2, seed=0)[0]
+    for is_apart in (True, False):
+        ear.zero_grad()
+        spelling_loss(ear.spell(batch.mel, is_apart=is_apart)[1], batch).backward()
+        assert ear.spelling.weight.grad is not None
+        assert ear.spelling.weight.grad.abs().sum() > 0
+        assert all(tensor.grad is None for tensor in ear.stem.parameters()) == is_apart
 
 
 def test_the_ear_of_another_vocabulary_is_refused(mels: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from vivavoce.omni.layout import (
 )
 from vivavoce.omni.steps import CLOCK, SPEAK, STOP, TOKEN, Steps
 from vivavoce.omni.training.noise import change_length, draw_voice_change
-from vivavoce.omni.training.rows import MAX_LATE_STEPS, TRIM_MARGIN_S, WRITTEN_STEPS, RowMaker
+from vivavoce.omni.training.rows import MAX_LATE_STEPS, TRIM_MARGIN_S, WRITTEN_STEPS, Misheard, RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, train_vocabulary
 
 ASKED = Speech("how many balls", "any-train-0")
@@ -49,6 +49,9 @@ class ToneSounds:
         return np.ones((50 * num_words, 80), np.float32)
 
     def token_ends(self, speech: Speech) -> np.ndarray | None:
+        return None
+
+    def misheard(self, speech: Speech) -> Misheard | None:
         return None
 
     def own_codes(self, speech: Speech) -> np.ndarray:
@@ -137,6 +140,30 @@ def test_a_spoken_answer_starts_with_the_first_whole_frame_after_the_users_end_t
         assert steps.text[start : start + len(said)].tolist() == said
         assert (steps.text > 0).sum() == len(said)
         assert steps.heard[steps.heard > 0].tolist() == vocabulary.encode("how many balls?")
+
+
+class MishearingSounds(ToneSounds):
+    """An ear that makes two other tokens of whatever is said, over after 80 and 160 ms."""
+
+    def misheard(self, speech: Speech) -> Misheard | None:
+        return Misheard(np.array([50, 51]), np.array([7, 15]))
+
+
+def test_what_was_misheard_is_read_in_place_of_what_was_said_and_answered_as_that(
+    maker: RowMaker, vocabulary: Vocabulary
+) -> None:
+    asked = Speech("how many balls?", "any-train-0")
+    timeline = Timeline((UserSpan("speech", asked, gap_s=0.0), OwnSpan(SAID, onset_frames=1)))
+    example = make_example("audio", "audio", unrendered(asked), answer=[unrendered(SAID)], timeline=timeline)
+    maker = replace(maker, sounds=MishearingSounds())
+    told, misheard = (
+        replace(maker, misheard_share=share).make(example, np.random.default_rng(3)) for share in (0.0, 1.0)
+    )
+    assert told.heard[told.heard > 0].tolist() == vocabulary.encode("how many balls?")
+    assert misheard.heard[misheard.heard > 0].tolist() == [50, 51]
+    assert np.diff(np.flatnonzero(misheard.heard)).tolist() == [1]
+    assert misheard.ids[misheard.noted].tolist() == vocabulary.frame_note([50, 51], is_spoken=True)
+    assert misheard.text[misheard.text > 0].tolist() == vocabulary.encode("three")
 
 
 def test_who_takes_the_turn_reads_first_what_was_heard_since_the_last(maker: RowMaker, vocabulary: Vocabulary) -> None:

@@ -39,26 +39,25 @@ class Reading(NamedTuple):
     embeds: np.ndarray
 
 
-class ClockReading(NamedTuple):
-    """What B clock steps read. mel [B, 8, 80]; is_muted, is_speaking [B] bool; text, heard [B]; codes [B, K]; ears: one
-    state a slot."""
+class Sound(NamedTuple):
+    """What B ears made of a clock step, of no use while muted: sound [B, D] as the trunk reads it; said [B, text rows],
+    log-probabilities of words; the ears after it."""
 
-    mel: np.ndarray
+    sound: np.ndarray
+    said: np.ndarray
+    ears: list[EarState]
+
+
+class ClockReading(NamedTuple):
+    """What B clock steps read. sound [B, D] of `Backend.hear`; is_muted, is_speaking [B] bool; heard [B], the word of the transcript
+    that this very step gives out; of the step before: text [B], codes [B, K]."""
+
+    sound: np.ndarray
     is_muted: np.ndarray
     is_speaking: np.ndarray
     text: np.ndarray
     heard: np.ndarray
     codes: np.ndarray
-    ears: Sequence[EarState]
-
-
-class ClockVectors(NamedTuple):
-    """Vectors [B, D] of clock steps; what each ear said, log-probabilities of words [B, text rows], of no use while muted; the
-    ears after them."""
-
-    vectors: np.ndarray
-    said: np.ndarray
-    ears: list[EarState]
 
 
 class ClockScores(NamedTuple):
@@ -91,8 +90,12 @@ class Backend(Protocol):
         """The ear before time 0."""
         ...
 
-    def embed_clock(self, reading: ClockReading) -> ClockVectors:
-        """What clock steps feed the trunk."""
+    def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> Sound:
+        """One clock step of sound [B, 8, 80] for each ear."""
+        ...
+
+    def embed_clock(self, reading: ClockReading) -> np.ndarray:
+        """What clock steps feed the trunk, [B, D]."""
         ...
 
     def read(self, readings: Sequence[Reading]) -> np.ndarray:

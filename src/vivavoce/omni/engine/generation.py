@@ -42,7 +42,7 @@ _FIRST_APART = -1_000_000_000
 class SlotState:
     """One conversation between two steps.
 
-    hidden: [D] of the last step. hearing: the transcript as far as it is heard. text, heard, codes: what the last clock step
+    hidden: [D] of the last step. hearing: the transcript as far as it is heard. text, codes: what the last clock step
     gave, which the next reads. own, user: the two texts. draws: random draws so far.
     """
 
@@ -52,7 +52,6 @@ class SlotState:
     window: Window = field(default_factory=Window)
     hidden: np.ndarray | None = None
     text: int = PAD
-    heard: int = PAD
     turn: TurnState = field(default_factory=TurnState)
     own: TextStream = field(default_factory=TextStream)
     user: TextStream = field(default_factory=TextStream)
@@ -138,6 +137,15 @@ class Outcome:
     num_waiting: int = 0
     state: SlotState | None = None
     log_prob: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a clock step writes of the transcript: a word, PAD for none, and its text; vectors [1, D]: the step, as the trunk reads it."""
+
+    idx: int = PAD
+    text: str = ""
+    vectors: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 @dataclass(slots=True)
@@ -260,10 +268,11 @@ class Generation:
         tokens = self._choose_tokens({slot: work for slot, work in works.items() if isinstance(work, Token)})
         clocks = {slot: work for slot, work in works.items() if isinstance(work, Clock)}
         vectors = {slot: self.backend.embed_tokens([idx]) for slot, idx in tokens.items()}
-        vectors |= self._embed_clocks(clocks)
+        written = self._hear(clocks) if clocks else {}
+        vectors |= {slot: word.vectors for slot, word in written.items()}
         self._read({slot: vectors[slot] for slot in works})
         outcomes = {slot: Outcome(token=idx) for slot, idx in tokens.items()}
-        return outcomes | (self._decide(clocks) if clocks else {})
+        return outcomes | (self._decide(clocks, written) if clocks else {})
 
     def put(self, slot: int, idx: int) -> None:
         """One token step whose id is given."""
@@ -357,28 +366,49 @@ class Generation:
             rows.append(found)
         return np.stack(rows)
 
-    def _embed_clocks(self, clocks: Mapping[int, Clock]) -> dict[int, np.ndarray]:
-        if not clocks:
-            return {}
-        states = [self._slots[slot].state for slot in clocks]
+    def _hear(self, clocks: Mapping[int, Clock]) -> dict[int, _Written]:
+        """The sound of clock steps, then the word of the transcript that each gives out, then what the trunk reads of both."""
         quiet = np.zeros((MEL_FRAMES_PER_STEP, MEL_BINS), np.float32)
-        reading = ClockReading(
-            np.stack([quiet if work.mel is None else work.mel for work in clocks.values()]),
-            np.array([work.mel is None for work in clocks.values()]),
-            np.array([state.turn.is_speaking for state in states]),
-            np.array([state.text for state in states]),
-            np.array([state.heard for state in states]),
-            np.array([state.codes for state in states]),
-            [state.ear for state in states],
-        )
-        read = self.backend.embed_clock(reading)
-        for (slot, work), ear, said in zip(clocks.items(), read.ears, read.said):
+        mel = np.stack([quiet if work.mel is None else work.mel for work in clocks.values()])
+        heard = self.backend.hear(mel, [self._slots[slot].state.ear for slot in clocks])
+        written = {}
+        for (slot, work), ear, said in zip(clocks.items(), heard.ears, heard.said):
             held = self._slots[slot]
             hearing = self.transcriber.hear(held.state.hearing, None if work.mel is None else said, work.far_nats)
             held.state = replace(held.state, ear=ear, hearing=hearing)
-        return {slot: vector[None] for slot, vector in zip(clocks, read.vectors)}
+            written[slot] = self._write_down(slot)
+        states = [self._slots[slot].state for slot in clocks]
+        vectors = self.backend.embed_clock(
+            ClockReading(
+                heard.sound,
+                np.array([work.mel is None for work in clocks.values()]),
+                np.array([state.turn.is_speaking for state in states]),
+                np.array([state.text for state in states]),
+                np.array([word.idx for word in written.values()]),
+                np.array([state.codes for state in states]),
+            )
+        )
+        return {slot: replace(word, vectors=vector[None]) for (slot, word), vector in zip(written.items(), vectors)}
 
-    def _decide(self, clocks: Mapping[int, Clock]) -> dict[int, Outcome]:
+    def _write_down(self, slot: int) -> _Written:
+        """The next decided word of the user's, if there is one, given out."""
+        held = self._slots[slot]
+        state, waiting = held.state, held.state.hearing.waiting
+        if not waiting:
+            return _Written()
+        (idx, is_first), waiting = waiting[0], waiting[1:]
+        user, text = (TextStream() if is_first else state.user).push(idx, self.vocabulary)
+        if is_first and state.has_user_text and text[:1].isalnum():
+            text = " " + text
+        held.state = replace(
+            state,
+            hearing=replace(state.hearing, waiting=waiting),
+            user=user,
+            has_user_text=state.has_user_text or bool(text),
+        )
+        return _Written(idx, text)
+
+    def _decide(self, clocks: Mapping[int, Clock], written: Mapping[int, _Written]) -> dict[int, Outcome]:
         """Turn and words of each clock step, then the codes of those who speak; who takes the turn reads its note in between."""
         slots = list(clocks)
         scores = self.backend.score_clock(self._stack(slots, attrgetter("hidden")))
@@ -403,7 +433,7 @@ class Generation:
             for (_, slot), frame in zip(speaking, codes):
                 outcomes[slot] = replace(outcomes[slot], codes=frame)
         for slot, work in clocks.items():
-            outcomes[slot] = self._remember(slot, work, outcomes[slot])
+            outcomes[slot] = self._remember(slot, work, outcomes[slot], written[slot])
         return outcomes
 
     def _choose_event(self, slot: int, work: Clock, scores: np.ndarray) -> int:
@@ -449,32 +479,24 @@ class Generation:
             hidden, text, noise, temperature=sampling.code_temperature, min_prob_share=sampling.min_prob_share
         )
 
-    def _remember(self, slot: int, work: Clock, outcome: Outcome) -> Outcome:
+    def _remember(self, slot: int, work: Clock, outcome: Outcome, written: _Written) -> Outcome:
         """Write a clock step's outcome into the state; add what it says in words."""
         held = self._slots[slot]
         state, silent = held.state, self.backend.shape.num_codes_per_book
         turn = state.turn.advance(outcome.event, outcome.text_id) if work.may_sound else TurnState()
         own = TextStream() if outcome.event == SPEAK else state.own
-        own_text = user_text = ""
+        own_text = ""
         if outcome.text_id >= NUM_CONTROL_ROWS:
             own, own_text = own.push(outcome.text_id, self.vocabulary)
-        hearing, user, heard_id = state.hearing, state.user, PAD
-        if hearing.waiting:
-            (heard_id, is_first), hearing = hearing.waiting[0], replace(hearing, waiting=hearing.waiting[1:])
-            user, user_text = (TextStream() if is_first else user).push(heard_id, self.vocabulary)
-            if is_first and state.has_user_text and user_text[:1].isalnum():
-                user_text = " " + user_text
         held.state = replace(
             state,
             text=outcome.text_id,
-            heard=heard_id,
-            hearing=hearing,
             codes=(silent,) * self.backend.shape.num_books if outcome.codes is None else tuple(map(int, outcome.codes)),
             turn=turn,
             own=own,
-            user=user,
-            has_user_text=state.has_user_text or bool(user_text),
             draws=state.draws + 2,
         )
-        waiting = len(hearing.waiting)
-        return replace(outcome, heard_id=heard_id, own_text=own_text, user_text=user_text, num_waiting=waiting)
+        num_waiting = len(state.hearing.waiting)
+        return replace(
+            outcome, heard_id=written.idx, own_text=own_text, user_text=written.text, num_waiting=num_waiting
+        )

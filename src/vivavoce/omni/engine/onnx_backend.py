@@ -21,9 +21,9 @@ from vivavoce.omni.configuration import FRAME_PATCH_PIXELS, IMAGE_PIXELS, PATCH_
 from vivavoce.omni.engine.backend import (
     ClockReading,
     ClockScores,
-    ClockVectors,
     EarState,
     Reading,
+    Sound,
     gather,
     scatter,
 )
@@ -84,18 +84,21 @@ class OnnxBackend:
         """Silence."""
         return self._ear
 
-    def embed_clock(self, reading: ClockReading) -> ClockVectors:
-        """Vectors [B, D], what was heard [B, V], and new ears."""
-        feed = {f"state_{idx}": np.stack(parts) for idx, parts in enumerate(zip(*reading.ears))}
+    def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> Sound:
+        """What was heard, and new ears."""
+        feed = {f"state_{idx}": np.stack(parts) for idx, parts in enumerate(zip(*ears))}
         names = ["sound", "said", *(f"new_state_{idx}" for idx in range(len(self._ear)))]
-        sound, said, *states = self._run("ear", names, {"mel": reading.mel.astype(np.float32), **feed})
+        sound, said, *states = self._run("ear", names, {"mel": mel.astype(np.float32), **feed})
+        return Sound(sound, said, [tuple(state[idx] for state in states) for idx in range(len(ears))])
+
+    def embed_clock(self, reading: ClockReading) -> np.ndarray:
+        """Vectors [B, D]."""
         muted, clock, speaking, silent = self._marks[1], self._marks[0], self._marks[2], self._marks[3]
         is_muted = reading.is_muted[:, None]
-        vectors = np.where(is_muted, muted, sound)
+        vectors = np.where(is_muted, muted, reading.sound)
         vectors = vectors + np.where(reading.is_speaking[:, None], speaking, silent) + clock
         vectors = vectors + self._codes[reading.codes + self._first_code].sum(axis=1)
-        vectors = vectors + self._tokens[reading.text] + self._heard[reading.heard]
-        return ClockVectors(vectors, said, [tuple(state[idx] for state in states) for idx in range(len(vectors))])
+        return vectors + self._tokens[reading.text] + self._heard[reading.heard]
 
     def read(self, readings: Sequence[Reading]) -> np.ndarray:
         """Last hidden [B, D]."""

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from vivavoce.omni.engine.backend import (
     ClockReading,
     ClockScores,
-    ClockVectors,
     EarState,
     NetworkShape,
     Reading,
+    Sound,
     gather,
     scatter,
 )
@@ -60,16 +60,23 @@ class TorchBackend:
         return tuple(self._array(state[0]) for state in self.model.stem.make_state(1))
 
     @torch.inference_mode()
-    def embed_clock(self, reading: ClockReading) -> ClockVectors:
-        """Vectors [B, D], what was heard [B, V], and new ears."""
-        states = tuple(self._tensor(np.stack(parts)) for parts in zip(*reading.ears))
-        features, states = self.model.stem.step(self._tensor(reading.mel), states)
-        streams = (reading.text, reading.heard, reading.codes, reading.is_speaking, reading.is_muted)
-        inputs = ClockInputs(*(self._tensor(item)[:, None] for item in streams))
-        vectors = self._array(self.model.embed_clock(self.model.read_features(features), inputs)[:, 0])
+    def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> Sound:
+        """What was heard, and new ears."""
+        states = tuple(self._tensor(np.stack(parts)) for parts in zip(*ears))
+        features, states = self.model.stem.step(self._tensor(mel), states)
         arrays = [self._array(state) for state in states]
-        said = self._array(self.model.scribe(features[:, 0]))
-        return ClockVectors(vectors, said, [tuple(array[idx] for array in arrays) for idx in range(len(vectors))])
+        return Sound(
+            self._array(self.model.read_features(features)[:, 0]),
+            self._array(self.model.scribe(features[:, 0])),
+            [tuple(array[idx] for array in arrays) for idx in range(len(ears))],
+        )
+
+    @torch.inference_mode()
+    def embed_clock(self, reading: ClockReading) -> np.ndarray:
+        """Vectors [B, D]."""
+        streams = (reading.text, reading.heard, reading.codes, reading.is_speaking, reading.is_muted)
+        inputs = ClockInputs(*map(self._tensor, streams))
+        return self._array(self.model.embed_clock(self._tensor(reading.sound), inputs))
 
     @torch.inference_mode()
     def read(self, readings: Sequence[Reading]) -> np.ndarray:

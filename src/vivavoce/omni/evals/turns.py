@@ -51,6 +51,10 @@ class RenderedSounds:
         del speech
         return None
 
+    def misheard(self, speech: Speech) -> None:
+        """Never: what is looked at is when it speaks, told what was said."""
+        del speech
+
     def own_codes(self, speech: Speech) -> np.ndarray:
         """Codes [T, K], zeros, long enough for the words."""
         return np.zeros((_TOKENS_A_STEP + len(speech.text), self.num_books), np.int64)

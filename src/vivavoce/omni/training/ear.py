@@ -75,6 +75,8 @@ class EarTrainConfig:
     """only the scribe learns: a trunk has been trained with this stem"""
     spelling_weight: float = 0.5
     """of the letters half way up, which teach the fine frames directly (hierarchical CTC, arXiv 1807.07104)"""
+    is_spelling_apart: bool = False
+    """the spelling layer is new and the stem is not: its first lessons would undo what the stem knows, so it learns alone"""
     is_bf16: bool = True
     """matrix products in bfloat16"""
 
@@ -98,9 +100,11 @@ class Ear(nn.Module):
         """Log-probabilities of text rows, blank included: mel [B, 8 T, 80] to [B, T, rows] float32."""
         return self.scribe(self.stem(mel))
 
-    def spell(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, and log-probabilities of letters at 25 Hz, blank first, [B, 2 T, letters + 1] float32."""
+    def spell(self, mel: Tensor, *, is_apart: bool = False) -> tuple[Tensor, Tensor]:
+        """As `forward`, and log-probabilities of letters at 25 Hz, blank first, [B, 2 T, letters + 1] float32. is_apart: the letters
+        teach the stem nothing."""
         heard, fine = self.stem.hear_finely(mel)
+        fine = fine.detach() if is_apart else fine
         return self.scribe(heard), self.spelling(fine).float().log_softmax(-1)
 
 
@@ -263,7 +267,7 @@ def train_ear(
         for optimizer in optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.is_bf16):
-            log_probs, spelled = ear.spell(batch.mel)
+            log_probs, spelled = ear.spell(batch.mel, is_apart=config.is_spelling_apart)
         loss, spelling = ear_loss(log_probs, batch), spelling_loss(spelled, batch)
         expected = expectation_loss(ear.scribe, [ids.tolist() for ids in batch.ids.split(batch.id_lengths.tolist())])
         (loss + expected + (0.0 if config.is_stem_held else config.spelling_weight * spelling)).backward()

@@ -21,6 +21,7 @@ from vivavoce.omni.training.places import (
     digest_data,
     find_vocabulary,
     find_weights,
+    holds_ear,
     is_held_out,
     make_sense_loop,
     prepare_user_mels,
@@ -78,6 +79,7 @@ def train(
         utterances=utterances,
         rate=rate,
         is_stem_held=stem == "held",
+        is_spelling_apart=start_from is not None and not holds_ear(start_from),
     )
     with join_processes() as place:
         opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)

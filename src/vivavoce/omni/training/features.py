@@ -6,6 +6,7 @@ Mels are of the clean recordings; room, line, gain and much of the voice are dra
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,8 +27,9 @@ from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
 from vivavoce.omni.mel import log_mel
 from vivavoce.omni.training.ear import Ear, align, place_on_clock, stack_mels
 from vivavoce.omni.training.mumbling import mumble
-from vivavoce.omni.training.rows import Heard
-from vivavoce.omni.vocabulary import Vocabulary
+from vivavoce.omni.training.noise import change_voice, draw_room, draw_voice_change, put_in_room
+from vivavoce.omni.training.rows import Heard, Misheard
+from vivavoce.omni.vocabulary import BLANK, Vocabulary
 
 _PART_ITEMS = 500
 _ALIGN_ITEMS = 50
@@ -84,6 +86,34 @@ def _alignments_of(ear: Ear, vocabulary: Vocabulary, items: Sequence[Item]) -> M
             yield ends.astype(np.int16), {name: item.about[name] for name in ("text", "voice")}
 
 
+def prepare_mishearings(mels: Path, out: Path, ear: Ear) -> Iterator[tuple[int, int]]:
+    """What the ear by itself makes of every recording, once, in another voice and in noise: `rows.Misheard`; goes on where it
+    stopped. Yields (parts done, parts in all)."""
+    ear.eval()
+    return _prepare(Shards(mels), out, partial(_mishearings_of, ear))
+
+
+@torch.no_grad()
+def _mishearings_of(ear: Ear, items: Sequence[Item]) -> Made:
+    device = next(ear.parameters()).device
+    for start in range(0, len(items), _ALIGN_ITEMS):
+        chosen = items[start : start + _ALIGN_ITEMS]
+        tracks = []
+        for item in chosen:
+            generator = np.random.default_rng(zlib.crc32(f"{item.about['text']} {item.about['voice']}".encode()))
+            changed = change_voice(item.array.astype(np.float32), draw_voice_change(generator)._replace(pace=1.0))
+            # no lead, so that frames count from the recording's start
+            tracks.append(put_in_room(place_on_clock(changed), draw_room(generator), generator))
+        said = ear(stack_mels(tracks).to(device)).argmax(-1).cpu().numpy()
+        for path, track, item in zip(said, tracks, chosen):
+            path = path[: len(track) // MEL_FRAMES_PER_STEP]
+            # a word is what a run of steps says; it is over with its last
+            ends = np.flatnonzero(path != np.append(path[1:], BLANK))
+            ends = ends[path[ends] != BLANK]
+            pairs = np.stack([path[ends], (ends + 1) * MEL_FRAMES_PER_STEP - 1], axis=1)
+            yield pairs.astype(np.int16), {name: item.about[name] for name in ("text", "voice")}
+
+
 def _prepare(source: Shards, out: Path, make: Callable[[Sequence[Item]], Made]) -> Iterator[tuple[int, int]]:
     count = -(-len(source) // _PART_ITEMS)
     for part in range(count):
@@ -114,9 +144,16 @@ def digest_ear(ear: Ear, vocabulary: Vocabulary) -> str:
 class PreparedSounds:
     """Mels and codes on disk, by text and voice. Satisfies `rows.Sounds`."""
 
-    def __init__(self, mels: Iterable[Path] = (), codes: Iterable[Path] = (), alignments: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        mels: Iterable[Path] = (),
+        codes: Iterable[Path] = (),
+        alignments: Iterable[Path] = (),
+        mishearings: Iterable[Path] = (),
+    ) -> None:
         self._mels, self._mel_place = _index(mels, ("text", "voice"))
         self._ends, self._end_place = _index(alignments, ("text", "voice"))
+        self._misheard, self._misheard_place = _index(mishearings, ("text", "voice"))
         self._codes, self._code_place = _index(codes, ("text",))
         self._voices: dict[tuple[str, str], list[str]] = {}
         for text, voice in self._mel_place:
@@ -140,6 +177,14 @@ class PreparedSounds:
         """Frame at which each token of the transcript was over, [tokens]; None where it was not aligned."""
         place = self._end_place.get(self._find_key(speech))
         return None if place is None else self._ends[place[0]][place[1]].array.astype(np.int64)
+
+    def misheard(self, speech: Speech) -> Misheard | None:
+        """What the ear made of it in another voice and in noise; None where that is not known."""
+        place = self._misheard_place.get(self._find_key(speech))
+        if place is None:
+            return None
+        ids, ends = self._misheard[place[0]][place[1]].array.astype(np.int64).T
+        return Misheard(ids, ends)
 
     def own_codes(self, speech: Speech) -> np.ndarray:
         """Codes [T, K] int64.

@@ -119,14 +119,22 @@ def load_namer(run: Path, shape: OmniConfig) -> Namer:
     return namer
 
 
+def holds_ear(run: Path) -> bool:
+    """Whether a run's weights, or a checkpoint's, are those of an ear alone, which can spell.
+
+    Raises: ConfigError if there are none.
+    """
+    with safe_open(find_weights(run), "pt") as weights:
+        return any(name.startswith("ear.") for name in weights.keys())  # noqa: SIM118 (not a mapping)
+
+
 def start_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
     """An ear to go on from: that of a run of `viva train ear`, or stem and scribe of a run of `viva train omni` or of a checkpoint.
 
     Raises: as `load_ear` and `load_trunk` do.
     """
-    with safe_open(find_weights(run), "pt") as weights:
-        if any(name.startswith("ear.") for name in weights.keys()):  # noqa: SIM118 (not a mapping)
-            return load_ear(run, shape, vocabulary)
+    if holds_ear(run):
+        return load_ear(run, shape, vocabulary)
     ear, trunk = Ear(shape), load_trunk(run, shape)
     ear.stem.load_state_dict(trunk.stem.state_dict())
     ear.scribe.load_state_dict(trunk.scribe.state_dict())

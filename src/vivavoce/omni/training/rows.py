@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -60,6 +60,9 @@ MAX_LATE_STEPS = 12
 MUFFLED_SHARE = 0.15
 """Of recordings that are muffled in training (`mumbling.muffle`). A voice that was never heard misleads a trunk that goes by the sound
 where it has the words as well. chosen."""
+MISHEARD_SHARE = 0.35
+"""Of recordings whose transcript is, in training, what the ear by itself made of them in another voice and in noise
+(`features.prepare_mishearings`): what was meant has to be found behind what was written, as with voices never heard. chosen."""
 MAX_WAIT_STEPS = 3
 """The model's turn waits so long for the last words of a transcript at most: the ear says nearly all of them by then."""
 MAY_DRAW_SHARE = 0.3
@@ -77,6 +80,13 @@ EAR_LATENESS_STEPS = 2
 Heard = Speech | Sound | Audio
 
 
+class Misheard(NamedTuple):
+    """A transcript with mistakes: ids [tokens], and the frame at which each was over, [tokens]."""
+
+    ids: np.ndarray
+    ends: np.ndarray
+
+
 class Sounds(Protocol):
     """Sounds of the curriculum, ready to be put on the clock. Mels and codes raise KeyError for what was not rendered."""
 
@@ -86,6 +96,10 @@ class Sounds(Protocol):
 
     def token_ends(self, speech: Speech) -> np.ndarray | None:
         """Frame at which the ear has heard each token of the transcript, [tokens] (`ear.align`); None: not aligned."""
+        ...
+
+    def misheard(self, speech: Speech) -> Misheard | None:
+        """The transcript with an ear's mistakes; None: not known."""
         ...
 
     def own_codes(self, speech: Speech) -> np.ndarray:
@@ -102,7 +116,7 @@ class RowMaker:
     """Makes the row of an example. `generator` draws voice, gain and room, so that a sound is never heard twice alike.
 
     late_share: of the model's turns that come late, for training (`LATE_SHARE`); muffled_share: of what users say that cannot be
-    understood by its sound (`MUFFLED_SHARE`).
+    understood by its sound (`MUFFLED_SHARE`); misheard_share: of it that is written down with mistakes (`MISHEARD_SHARE`).
     """
 
     writer: RowWriter
@@ -110,6 +124,7 @@ class RowMaker:
     images: ImageEncoder
     late_share: float = 0.0
     muffled_share: float = 0.0
+    misheard_share: float = 0.0
 
     def make(self, example: Example, generator: np.random.Generator) -> Steps:
         """The row of `example`.
@@ -278,9 +293,14 @@ class RowMaker:
         if isinstance(span.what, Speech) and generator.random() < self.muffled_share:
             sound = muffle(sound, generator)
         mix_mel(track.mel, sound, first_frame)
-        if isinstance(span.what, Speech):
-            ids = self.writer.vocabulary.encode(span.what.text)
-            track.hear(self._place_transcript(heard.token_ends(span.what), ids, mel, first_frame), ids)
+        if not isinstance(span.what, Speech):
+            return
+        misheard = heard.misheard(span.what) if generator.random() < self.misheard_share else None
+        if misheard is None:
+            ids, ends = self.writer.vocabulary.encode(span.what.text), heard.token_ends(span.what)
+        else:
+            ids, ends = misheard.ids.tolist(), misheard.ends
+        track.hear(self._place_transcript(ends, ids, mel, first_frame), ids)
 
     def _place_transcript(
         self, ends: np.ndarray | None, ids: list[int], mel: np.ndarray, first_frame: int
@@ -308,7 +328,16 @@ class ChangedSounds:
     def token_ends(self, speech: Speech) -> np.ndarray | None:
         """As `Sounds.token_ends`."""
         ends = self.sounds.token_ends(speech)
-        return None if ends is None else np.round(ends / self.voice.pace).astype(int)
+        return None if ends is None else self._pass_frames(ends)
+
+    def misheard(self, speech: Speech) -> Misheard | None:
+        """As `Sounds.misheard`."""
+        found = self.sounds.misheard(speech)
+        return None if found is None else Misheard(found.ids, self._pass_frames(found.ends))
+
+    def _pass_frames(self, frames: np.ndarray) -> np.ndarray:
+        """Where frames of the recording stand in this voice's pace."""
+        return np.round(frames / self.voice.pace).astype(int)
 
     def duration_s(self, what: Heard) -> float:
         """How long it sounds, without the quiet that trimming leaves."""

@@ -32,6 +32,7 @@ from vivavoce.omni.training.features import (
     digest_ear,
     prepare_alignments,
     prepare_codes,
+    prepare_mishearings,
 )
 from vivavoce.omni.training.graft import graft
 from vivavoce.omni.training.held_out import make_held_out, measure_held_out
@@ -51,7 +52,7 @@ from vivavoce.omni.training.places import (
     prepare_user_mels,
     set_up,
 )
-from vivavoce.omni.training.rows import LATE_SHARE, MUFFLED_SHARE, RowMaker
+from vivavoce.omni.training.rows import LATE_SHARE, MISHEARD_SHARE, MUFFLED_SHARE, RowMaker
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary
 from vivavoce.run import Run
 
@@ -185,7 +186,7 @@ def _train(
     def draw(seed: int) -> Iterator[Example]:
         return iterate_examples("train", seed, mix)
 
-    learned = replace(maker, late_share=LATE_SHARE, muffled_share=MUFFLED_SHARE)
+    learned = replace(maker, late_share=LATE_SHARE, muffled_share=MUFFLED_SHARE, misheard_share=MISHEARD_SHARE)
     batches = StepBatches(draw, learned, config.batch, seed=config.loop.seed, rank=place.rank, world=place.world)
     if left_out := batches.count_left_out(_CHECKED_EXAMPLES):
         shown = ", ".join(f"{task} {count}" for task, count in left_out.most_common(8))
@@ -213,21 +214,25 @@ def _sample_recordings(data: Path, vocabulary: Vocabulary, seed: int) -> Iterato
 
 
 def _prepare(data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear | None) -> PreparedSounds:
-    """Mels of data/user*, when their words were over once there is an ear, codes of data/own* once there is a codec."""
+    """Mels of data/user*; once there is an ear, when their words were over and what it makes of them in noise; once there is a
+    codec, codes of data/own*."""
     mels = prepare_user_mels(data)
-    codes, alignments = [], []
+    codes, alignments, mishearings = [], [], []
     if ear is not None:
-        folder = data / f"alignments-{digest_ear(ear, vocabulary)}"
+        digest = digest_ear(ear, vocabulary)
         for heard in mels:
-            alignments.append(folder / heard.name)
+            alignments.append(data / f"alignments-{digest}" / heard.name)
             for done, total in prepare_alignments(heard, alignments[-1], ear, vocabulary):
                 logging.debug("alignments of %s: part %d of %d", heard.name, done, total)
+            mishearings.append(data / f"mishearings-{digest}" / heard.name)
+            for done, total in prepare_mishearings(heard, mishearings[-1], ear):
+                logging.debug("mishearings of %s: part %d of %d", heard.name, done, total)
     if codec is not None:
         for folder in sorted(path for path in data.glob("own*") if list(path.glob("part-*.jsonl"))):
             codes.append(data / f"codes-{digest_codes(codec)}" / folder.name)
             for done, total in prepare_codes(folder, codes[-1], codec):
                 logging.debug("codes of %s: part %d of %d", folder.name, done, total)
-    return PreparedSounds(mels, codes, alignments)
+    return PreparedSounds(mels, codes, alignments, mishearings)
 
 
 def _find_levels(images: Path) -> tuple[int, ...]:
