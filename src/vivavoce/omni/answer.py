@@ -139,7 +139,7 @@ class _Running:
 
 
 def _start(engine: OmniEngine, slot: int, request: AnswerRequest) -> _Running:
-    answering = Answering(request, engine.writer, engine.generation.sampling, engine.painter)
+    answering = Answering(request, engine.writer, engine.generation.sampling, engine.painter, engine.voice)
     engine.generation.open(slot, request.seed)
     running = _Running(answering, answering.run())
     running.send(None)

@@ -92,6 +92,7 @@ class AnswerRequest:
         "draw" its text.
     outputs: what the answer may hold; with "audio" the text that is spoken comes as text too.
     max_tokens: a bound on the text; the answer ends there. temperature None is the engine's own.
+    is_streamed: pieces are wanted as they are made, so what is read aloud is not listened to first (`engine.reading`).
     """
 
     conversation: Conversation
@@ -100,6 +101,7 @@ class AnswerRequest:
     max_tokens: int | None = None
     temperature: float | None = None
     seed: int = 0
+    is_streamed: bool = False
 
 
 class DuplexEngine(Protocol):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +21,12 @@ from vivavoce.errors import DataError
 from vivavoce.media import resample
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
 from vivavoce.omni.engine.drawing import Drawer
-from vivavoce.omni.engine.generation import Clock, Feed, Outcome, Token, Work
+from vivavoce.omni.engine.generation import Clock, Feed, Mark, Outcome, Return, Token, Work
+from vivavoce.omni.engine.reading import ACCEPTED_LOG_PROB, ProofListener
 from vivavoce.omni.engine.rules import END, IMGOUT, PAD, Allowed, MessageRules, MessageState
 from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.transcriber import AT_ONCE_NATS, SURE_NATS
-from vivavoce.omni.engine.voice import Painter
+from vivavoce.omni.engine.voice import Painter, Voice
 from vivavoce.omni.engine_protocol import USER_FRAME_SAMPLES, USER_RATE_HZ, AnswerRequest
 from vivavoce.omni.layout import RowWriter, has_sound
 from vivavoce.omni.mel import log_mel
@@ -76,6 +77,7 @@ class Answering:
     writer: RowWriter
     sampling: Sampling
     painter: Painter | None = None
+    voice: Voice | None = None
     pieces: list[Piece] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,6 +92,7 @@ class Answering:
             max_tokens=(self.request.max_tokens or MAX_TEXT_TOKENS) if "text" in wants else MAX_CAPTION_TOKENS,
         )
         self._drawer = Drawer(self.writer, self.painter, self.sampling)
+        self._listener = ProofListener(self.writer.vocabulary, self.voice, self.sampling)
         self._is_live = False
 
     def run(self) -> Script:
@@ -159,29 +162,68 @@ class Answering:
         # the last step of a recording may lie after the true end already; in text it is answered once it is written down
         first = len(track) + (-1 if sounding or not sounds else TEXT_ANSWER_STEPS)
         limit = len(track) + (PATIENCE_STEPS if sounding else HEARD_OUT_STEPS) if sounds else 3
-        num_words, said = 0, ""
-        for idx in range(limit + MAX_LIVE_STEPS):
-            outcome = yield Clock(
-                track[idx] if idx < len(track) else _SILENCE if sounds else None,
-                may_speak=idx >= first,
-                force="speak" if idx == limit else "stop" if idx == limit + MAX_LIVE_STEPS - 1 else None,
-                may_sound=sounding,
-                may_write=num_words < self._rules.max_tokens,
-                may_draw=self._rules.may_draw,
-            )
+        clock = Clock(_SILENCE if sounds else None, may_sound=sounding, may_draw=self._rules.may_draw)
+        num_readings = self._listener.count_tries(self.request)
+        marked: Outcome | None = None
+        for idx in itertools.count():
+            if num_readings > 1:
+                marked = yield Mark()
+            mel = track[idx] if idx < len(track) else clock.mel
+            outcome = yield replace(clock, mel=mel, may_speak=idx >= first, force="speak" if idx == limit else None)
             assert outcome is not None
-            num_words += outcome.event != STOP and outcome.text_id != PAD
+            if outcome.event == SPEAK:
+                break
+            self.pieces.append(Piece(prompt_steps=int(idx < len(track))))
+        begun = Piece(outcome.own_text, outcome.codes, prompt_steps=int(idx < len(track)))
+        if not sounding:
+            self.pieces.append(begun)
+            yield from self._write()
+            return
+        if marked is not None:
+            yield from self._read_aloud(clock, marked, outcome, begun, num_readings)
+            return
+        said, outcome = yield from self._say(clock, outcome, begun, self.pieces)
+        if outcome.text_id == IMGOUT or self._rules.must_draw:
+            yield Token(Allowed((IMGOUT,)))
+            drawing = yield from self._drawer.draw(said)
+            self.pieces.append(Piece(drawing=drawing))
+
+    def _say(
+        self, clock: Clock, outcome: Outcome, begun: Piece, pieces: list[Piece]
+    ) -> Generator[Work, Outcome | None, tuple[str, Outcome]]:
+        """An utterance whose first step gave `outcome`, to its end, into `pieces`; what it says, and its last step."""
+        num_words, said = 0, ""
+        pieces.append(begun)
+        for left in range(MAX_LIVE_STEPS, 0, -1):
+            num_words += outcome.text_id != PAD
             said += outcome.own_text
-            self.pieces.append(Piece(outcome.own_text, outcome.codes, prompt_steps=int(idx < len(track))))
-            if outcome.event == SPEAK and not sounding:
-                yield from self._write()
-                return
+            may_write = num_words < self._rules.max_tokens
+            outcome = yield replace(clock, force="stop" if left == 1 else None, may_write=may_write)
+            assert outcome is not None
+            pieces.append(Piece(outcome.own_text, outcome.codes))
             if outcome.event == STOP:
-                if outcome.text_id == IMGOUT or self._rules.must_draw:
-                    yield Token(Allowed((IMGOUT,)))
-                    drawing = yield from self._drawer.draw(said)
-                    self.pieces.append(Piece(drawing=drawing))
-                return
+                break
+        return said + outcome.own_text, outcome
+
+    def _read_aloud(self, clock: Clock, marked: Outcome, outcome: Outcome, begun: Piece, num_tries: int) -> Script:
+        """The text of the last message; again, if it is not heard as that. marked: before the step that gave `outcome`."""
+        assert marked.state is not None
+        readings: list[tuple[float, list[Piece]]] = []
+        while True:
+            pieces: list[Piece] = []
+            yield from self._say(clock, outcome, begun, pieces)
+            listen = self._listener.listen([piece.codes for piece in pieces if piece.codes is not None], self.request)
+            heard = yield listen
+            assert heard is not None
+            readings.append((heard.log_prob / len(listen.ids), pieces))
+            if readings[-1][0] >= ACCEPTED_LOG_PROB or len(readings) == num_tries:
+                break
+            yield Return(marked.state)
+            clock = replace(clock, code_temperature=self.sampling.reread_temperature)
+            again = yield replace(clock, force="speak")
+            assert again is not None
+            outcome, begun = again, Piece(again.own_text, again.codes)
+        self.pieces += max(readings, key=lambda reading: reading[0])[1]
 
     def _write(self) -> Script:
         """An `<assistant>` message, token by token."""

@@ -294,7 +294,7 @@ class OmniEngine:
             raise DataError(
                 f"this model can't make {', '.join(sorted(missing))}; it makes {', '.join(sorted(self.modalities_out))}"
             )
-        answering = Answering(request, self.writer, self.generation.sampling, self.painter)
+        answering = Answering(request, self.writer, self.generation.sampling, self.painter, self.voice)
         return self._drive(answering, request.seed)
 
     def _drive(self, answering: Answering, seed: int) -> Iterator[AnswerDelta]:

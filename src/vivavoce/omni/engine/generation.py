@@ -24,7 +24,7 @@ from vivavoce.omni.engine.rules import (
     allowed_text,
 )
 from vivavoce.omni.engine.sampling import Sampling, choose, choose_event, gumbel
-from vivavoce.omni.engine.transcriber import SOON_NATS, Hearing, LanguageModel, Transcriber
+from vivavoce.omni.engine.transcriber import SOON_NATS, Hearing, LanguageModel, Transcriber, score_transcript
 from vivavoce.omni.engine.transcript import TextStream
 from vivavoce.omni.engine_protocol import TurnEvent
 from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, TOKEN, StepRow
@@ -34,6 +34,8 @@ CONTEXT_STEPS = 512
 """Steps in sight. chosen: the longest row of training (`training.rows.MAX_STEPS`); farther apart, nothing was learned."""
 CHUNK_STEPS = 64
 """Steps read at once of what takes no time: about one clock step's worth of work for nano."""
+_LISTENED_STEPS = 16
+"""Clock steps heard at once by an ear alone, which costs a tenth of what the trunk does."""
 _FIRST_APART = -1_000_000_000
 """Slots in which rows are read apart start here, out of the way of all others."""
 
@@ -92,6 +94,14 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Listen:
+    """A sound heard apart from the conversation, which does not change: how likely does it say `ids`? mel [T, 8, 80]."""
+
+    mel: np.ndarray
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """One token step whose id is chosen from what the last step predicts."""
 
@@ -105,6 +115,7 @@ class Clock:
 
     may_sound: False where the answer has no sound; then `<speak>` only takes the turn. may_write: whether words may be
     added. may_draw: whether the step that stops may ask for a picture. far_nats: how soon the user's words are decided (`transcriber`).
+    code_temperature: of its sound; None is the engine's own.
     """
 
     mel: np.ndarray | None
@@ -115,9 +126,10 @@ class Clock:
     may_write: bool = True
     may_draw: bool = False
     far_nats: float = SOON_NATS
+    code_temperature: float | None = None
 
 
-Alone = Feed | Mark | Return | Look
+Alone = Feed | Mark | Return | Look | Listen
 """What one slot does without the others (`take_alone`)."""
 Work = Alone | Token | Clock
 
@@ -125,7 +137,7 @@ Work = Alone | Token | Clock
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What work gave. Token: `token`. Clock: event, ids, codes [K] while speaking, the text they add, and how many words of the
-    user's are decided and not yet read. Mark: `state`. Look: `log_prob`, natural."""
+    user's are decided and not yet read. Mark: `state`. Look, Listen: `log_prob`, natural."""
 
     token: int | None = None
     event: int = 0
@@ -291,6 +303,8 @@ class Generation:
             draws = self.state(slot).draws
             self.rewind(slot, work.state)
             self._slots[slot].state = replace(work.state, draws=draws)
+        elif isinstance(work, Listen):
+            return Outcome(log_prob=(yield from self._listen(work)))
         else:
             return Outcome(log_prob=(yield from self._look(slot, work)))
         return Outcome()
@@ -308,6 +322,16 @@ class Generation:
         finally:
             self.close(apart)
         return total
+
+    def _listen(self, work: Listen) -> Generator[int, None, float]:
+        ear, said = self.backend.make_ear(), []
+        for step, mel in enumerate(work.mel, 1):
+            heard = self.backend.hear(mel[None], [ear])
+            (ear,) = heard.ears
+            said.append(heard.said[0])
+            if step % _LISTENED_STEPS == 0:
+                yield _LISTENED_STEPS
+        return score_transcript(np.stack(said), work.ids)
 
     def _check_fits(self, slot: int, num_steps: int) -> None:
         room = self.context_steps - self._slots[slot].state.window.opening
@@ -428,10 +452,13 @@ class Generation:
             if work.may_sound and self.state(slot).turn.is_speaking_after(outcomes[slot].event)
         ]
         if speaking:
-            rows = [row for row, _ in speaking]
-            codes = self._choose_codes([slot for _, slot in speaking], hidden[rows], outcomes)
-            for (_, slot), frame in zip(speaking, codes):
-                outcomes[slot] = replace(outcomes[slot], codes=frame)
+            temperatures = [self._find_code_temperature(clocks[slot]) for _, slot in speaking]
+            # hardly ever more than one
+            for temperature in sorted(set(temperatures)):
+                chosen = [place for place, one in zip(speaking, temperatures) if one == temperature]
+                rows, named = [row for row, _ in chosen], [slot for _, slot in chosen]
+                for slot, frame in zip(named, self._choose_codes(named, hidden[rows], outcomes, temperature)):
+                    outcomes[slot] = replace(outcomes[slot], codes=frame)
         for slot, work in clocks.items():
             outcomes[slot] = self._remember(slot, work, outcomes[slot], written[slot])
         return outcomes
@@ -470,13 +497,18 @@ class Generation:
             draw=held.state.draws,
         )
 
-    def _choose_codes(self, slots: list[int], hidden: np.ndarray, outcomes: Mapping[int, Outcome]) -> np.ndarray:
+    def _find_code_temperature(self, work: Clock) -> float:
+        return self.sampling.code_temperature if work.code_temperature is None else work.code_temperature
+
+    def _choose_codes(
+        self, slots: list[int], hidden: np.ndarray, outcomes: Mapping[int, Outcome], temperature: float
+    ) -> np.ndarray:
         shape, sampling = self.backend.shape, self.sampling
         size = (shape.num_books, shape.num_codes_per_book)
         noise = np.stack([gumbel(self._slots[slot].seed, self._slots[slot].state.draws + 1, size) for slot in slots])
         text = np.array([outcomes[slot].text_id for slot in slots])
         return self.backend.choose_codes(
-            hidden, text, noise, temperature=sampling.code_temperature, min_prob_share=sampling.min_prob_share
+            hidden, text, noise, temperature=temperature, min_prob_share=sampling.min_prob_share
         )
 
     def _remember(self, slot: int, work: Clock, outcome: Outcome, written: _Written) -> Outcome:

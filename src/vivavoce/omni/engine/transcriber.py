@@ -11,7 +11,7 @@ In the end: whoever answers reads all of the likeliest hypothesis (`Transcriber.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -139,6 +139,25 @@ class Hearing:
         """With the first `count` words of this utterance decided."""
         words = tuple(Word(self.ids[place], not place) for place in range(self.num_decided, count))
         return replace(self, num_decided=max(count, self.num_decided), waiting=(*self.waiting, *words), open_steps=0)
+
+
+def score_transcript(said: np.ndarray, ids: Sequence[int]) -> float:
+    """Log-probability that a whole recording says just `ids`, by all its paths: said [T, V] as in `Transcriber.hear`.
+
+    Source: Graves et al. 2006, section 4.1 (forward variables).
+    """
+    states = np.full(2 * len(ids) + 1, BLANK)
+    states[1::2] = ids
+    can_skip = np.zeros(len(states), bool)
+    can_skip[2:] = (states[2:] != BLANK) & (states[2:] != states[:-2])
+    ways = np.full((3, len(states)), _NEVER)
+    score = np.full(len(states), _NEVER)
+    score[:2] = said[0, states[:2]]
+    for row in said[1:]:
+        ways[0], ways[1, 1:] = score, score[:-1]
+        ways[2, 2:] = np.where(can_skip[2:], score[:-2], _NEVER)
+        score = np.logaddexp.reduce(ways) + row[states]
+    return float(np.logaddexp.reduce(score[-2:]))
 
 
 class Transcriber:

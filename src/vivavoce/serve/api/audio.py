@@ -64,7 +64,12 @@ async def read_aloud(body: SpeechRequest, request: Request):
             f"response_format is {body.response_format!r} with stream_format sse; events carry pcm",
             param="response_format",
         )
-    spoken = AnswerRequest(conversation=Conversation((user(body.input),)), outputs=frozenset({"audio"}), task="read")
+    spoken = AnswerRequest(
+        conversation=Conversation((user(body.input),)),
+        outputs=frozenset({"audio"}),
+        task="read",
+        is_streamed=is_streamed,
+    )
     answer = GuardedAnswer(worker, spoken, is_streamed=is_streamed)
     await answer.start()
     if answer.finding is not None:
