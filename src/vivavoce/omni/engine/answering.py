@@ -198,8 +198,9 @@ class Answering:
             num_words += outcome.text_id != PAD
             said += outcome.own_text
             may_write = num_words < self._rules.max_tokens
-            outcome = yield replace(clock, force="stop" if left == 1 else None, may_write=may_write)
-            assert outcome is not None
+            step = yield replace(clock, force="stop" if left == 1 else None, may_write=may_write)
+            assert step is not None
+            outcome = step
             pieces.append(Piece(outcome.own_text, outcome.codes))
             if outcome.event == STOP:
                 break
