@@ -30,7 +30,7 @@ class Sampling:
     """how often a drawing is tried (`engine.drawing`). chosen: each takes about half a second"""
     max_readings: int = 4
     """how often a text that is read aloud is tried (`engine.reading`); 1 gives sound as it is made"""
-    reread_temperature: float = 0.6
+    reread_temperature: float = 0.4
     """speech codes of the readings after the first"""
     min_prob_share: float = 0.05
     """ids whose probability is below this share of the likeliest's are left out (min-p)"""
