@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image as Pillow
 
 from tests.omni.engine.models import make_checkpoint
@@ -17,7 +18,8 @@ from vivavoce.omni.answer import OmniModel, answer, answer_all, answer_requests
 from vivavoce.omni.checkpoint import save_checkpoint
 from vivavoce.omni.engine.answering import place_sounds, trim
 from vivavoce.omni.engine.loading import make_engine
-from vivavoce.omni.engine_protocol import AnswerRequest
+from vivavoce.omni.engine_protocol import AnswerRequest, Task
+from vivavoce.omni.steps import STOP
 
 CHECKPOINT = make_checkpoint()
 PICTURE = Image(np.random.default_rng(0).integers(0, 255, size=(80, 40, 3)).astype(np.uint8))
@@ -41,6 +43,25 @@ def test_an_answer_has_the_parts_that_were_asked_for(model: OmniModel) -> None:
         64,
         3,
     )
+
+
+@pytest.mark.parametrize("task", ["answer", "read"])
+def test_an_answer_made_piece_by_piece_is_that_made_at_once(task: Task) -> None:
+    checkpoint = make_checkpoint()
+    with torch.no_grad():
+        # it stops only when it must
+        checkpoint.model.turn_out.bias[STOP] = -50.0
+    engine = make_engine(checkpoint, backend="torch")
+    engine.generation.limits = type(engine.generation.limits)(max_steps=5)
+    asked = AnswerRequest(
+        conversation=Conversation((user("how many", TONE),)), outputs=frozenset({"text", "audio"}), task=task, seed=1
+    )
+    (sound,) = answer_requests(OmniModel(engine, "tiny"), [asked])[0].parts_of(Audio)
+    assert len(sound.samples) == 5 * 1920
+    deltas = list(engine.answer(asked))
+    pcm = np.concatenate([delta.pcm for delta in deltas if delta.pcm is not None])
+    np.testing.assert_allclose(pcm, sound.samples, atol=1e-4)
+    assert "".join(delta.text for delta in deltas).strip() == sound.transcript
 
 
 def test_answers_made_together_are_those_made_alone(model: OmniModel) -> None:

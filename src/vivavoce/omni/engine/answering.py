@@ -10,7 +10,7 @@ A driver runs one script, or many side by side (`duplex`, `answer`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -182,18 +182,22 @@ class Answering:
         if marked is not None:
             yield from self._read_aloud(clock, marked, outcome, begun, num_readings)
             return
-        said, outcome = yield from self._say(clock, outcome, begun, self.pieces)
+        said, outcome = yield from self._say(clock, outcome, begun, self._give)
         if outcome.text_id == IMGOUT or self._rules.must_draw:
             yield Token(Allowed((IMGOUT,)))
             drawing = yield from self._drawer.draw(said)
             self.pieces.append(Piece(drawing=drawing))
 
+    def _give(self, piece: Piece) -> None:
+        # drivers take the list away
+        self.pieces.append(piece)
+
     def _say(
-        self, clock: Clock, outcome: Outcome, begun: Piece, pieces: list[Piece]
+        self, clock: Clock, outcome: Outcome, begun: Piece, give: Callable[[Piece], None]
     ) -> Generator[Work, Outcome | None, tuple[str, Outcome]]:
-        """An utterance whose first step gave `outcome`, to its end, into `pieces`; what it says, and its last step."""
+        """An utterance whose first step gave `outcome`, to its end, each piece given as it comes; what it says, and its last step."""
         num_words, said = 0, ""
-        pieces.append(begun)
+        give(begun)
         for left in range(MAX_LIVE_STEPS, 0, -1):
             num_words += outcome.text_id != PAD
             said += outcome.own_text
@@ -201,7 +205,7 @@ class Answering:
             step = yield replace(clock, force="stop" if left == 1 else None, may_write=may_write)
             assert step is not None
             outcome = step
-            pieces.append(Piece(outcome.own_text, outcome.codes))
+            give(Piece(outcome.own_text, outcome.codes))
             if outcome.event == STOP:
                 break
         return said + outcome.own_text, outcome
@@ -212,7 +216,7 @@ class Answering:
         readings: list[tuple[float, list[Piece]]] = []
         while True:
             pieces: list[Piece] = []
-            yield from self._say(clock, outcome, begun, pieces)
+            yield from self._say(clock, outcome, begun, pieces.append)
             listen = self._listener.listen([piece.codes for piece in pieces if piece.codes is not None], self.request)
             heard = yield listen
             assert heard is not None
