@@ -12,6 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from vivavoce.serve.bench.questions import find_question
+from vivavoce.serve.bench.self_check import _ASKED
+
 NANO = Path(__file__).parents[2] / "checkpoints" / "nano"
 
 
@@ -54,6 +57,12 @@ def test_a_started_server_asks_itself_a_question_and_prints_transcript_answer_an
     assert int(wait[1]) >= 80
     assert said.strip().endswith("stopped")
     assert code == 0
+
+
+def test_the_question_that_it_asks_ships_with_the_package() -> None:
+    assert find_question(_ASKED).text == _ASKED
+    with pytest.raises(KeyError):
+        find_question("what was never recorded?")
 
 
 @pytest.mark.timeout(120)

@@ -31,6 +31,14 @@ def load_questions(kind: Literal["question", "interruption"] = "question") -> tu
     )
 
 
+def find_question(text: str) -> Question:
+    """The recording that ships of this question, the first if there are several. Raises: KeyError if there is none."""
+    for question in load_questions():
+        if question.text == text:
+            return question
+    raise KeyError(text)
+
+
 def read_questions(folder: Path) -> tuple[Question, ...]:
     """All recordings of a folder. Raises: DataError if there are none."""
     suffixes = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
