@@ -39,7 +39,7 @@ class Reading(NamedTuple):
     embeds: np.ndarray
 
 
-class Sound(NamedTuple):
+class EarOutput(NamedTuple):
     """What B ears made of a clock step, of no use while muted: sound [B, D] as the trunk reads it; said [B, text rows],
     log-probabilities of words; the ears after it."""
 
@@ -90,7 +90,7 @@ class Backend(Protocol):
         """The ear before time 0."""
         ...
 
-    def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> Sound:
+    def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> EarOutput:
         """One clock step of sound [B, 8, 80] for each ear."""
         ...
 

@@ -23,7 +23,7 @@ from vivavoce.omni.engine.backend import (
     ClockScores,
     EarState,
     Reading,
-    Sound,
+    EarOutput,
     gather,
     scatter,
 )
@@ -84,12 +84,12 @@ class OnnxBackend:
         """Silence."""
         return self._ear
 
-    def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> Sound:
+    def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> EarOutput:
         """What was heard, and new ears."""
         feed = {f"state_{idx}": np.stack(parts) for idx, parts in enumerate(zip(*ears))}
         names = ["sound", "said", *(f"new_state_{idx}" for idx in range(len(self._ear)))]
         sound, said, *states = self._run("ear", names, {"mel": mel.astype(np.float32), **feed})
-        return Sound(sound, said, [tuple(state[idx] for state in states) for idx in range(len(ears))])
+        return EarOutput(sound, said, [tuple(state[idx] for state in states) for idx in range(len(ears))])
 
     def embed_clock(self, reading: ClockReading) -> np.ndarray:
         """Vectors [B, D]."""

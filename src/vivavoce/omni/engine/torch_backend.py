@@ -20,7 +20,7 @@ from vivavoce.omni.engine.backend import (
     EarState,
     NetworkShape,
     Reading,
-    Sound,
+    EarOutput,
     gather,
     scatter,
 )
@@ -60,12 +60,12 @@ class TorchBackend:
         return tuple(self._array(state[0]) for state in self.model.stem.make_state(1))
 
     @torch.inference_mode()
-    def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> Sound:
+    def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> EarOutput:
         """What was heard, and new ears."""
         states = tuple(self._tensor(np.stack(parts)) for parts in zip(*ears))
         features, states = self.model.stem.step(self._tensor(mel), states)
         arrays = [self._array(state) for state in states]
-        return Sound(
+        return EarOutput(
             self._array(self.model.read_features(features)[:, 0]),
             self._array(self.model.scribe(features[:, 0])),
             [tuple(array[idx] for array in arrays) for idx in range(len(ears))],
