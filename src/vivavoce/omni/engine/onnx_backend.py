@@ -21,9 +21,9 @@ from vivavoce.omni.configuration import FRAME_PATCH_PIXELS, IMAGE_PIXELS, PATCH_
 from vivavoce.omni.engine.backend import (
     ClockReading,
     ClockScores,
+    EarOutput,
     EarState,
     Reading,
-    EarOutput,
     gather,
     scatter,
 )

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from vivavoce.omni.engine.backend import (
     ClockReading,
     ClockScores,
+    EarOutput,
     EarState,
     NetworkShape,
     Reading,
-    EarOutput,
     gather,
     scatter,
 )
