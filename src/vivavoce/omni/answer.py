@@ -13,10 +13,11 @@ from vivavoce.errors import DataError
 from vivavoce.omni.checkpoint import load_checkpoint
 from vivavoce.omni.engine.answering import Answering, Piece, Script, to_message
 from vivavoce.omni.engine.duplex import OmniEngine
-from vivavoce.omni.engine.generation import Clock, Outcome, Token, Work, finish
+from vivavoce.omni.engine.generation import finish
 from vivavoce.omni.engine.loading import make_engine
 from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.voice import decode_all
+from vivavoce.omni.engine.work import Clock, Outcome, Token, Work
 from vivavoce.omni.engine_protocol import OWN_RATE_HZ, AnswerRequest
 
 BATCH = 16

@@ -2,7 +2,7 @@
 
 config.json, model.safetensors      the network (bf16), as `AutoModelForCausalLM` reads it
 tokenizer.json, ...                 text and control tokens, as `AutoTokenizer` reads them
-codec/, images/                     the speech codec and the image tokenizer; either may be absent
+codec/, images/                     the speech codec and the image tokenizer (int8); either may be absent
 README.md                           the model card
 """
 
@@ -57,9 +57,9 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     save_vocabulary(vocabulary, folder)
     if codec is not None:
-        save_codec(folder / "codec", codec, codec.config, dtype=dtype)
+        save_codec(folder / "codec", codec, codec.config, is_rounded=True)
     if images is not None:
-        images.save(folder / "images", dtype)
+        images.save(folder / "images", is_rounded=True)
     if card:
         (folder / "README.md").write_text(card)
     state = {

@@ -10,6 +10,11 @@ COMMANDS: dict[str, Command] = {
     "train ear": Command(
         "vivavoce.omni.training.ear_command:train", "teach the ear alone to write down, before the trunk", extra="train"
     ),
+    "train second-pass": Command(
+        "vivavoce.omni.training.second_pass_command:train",
+        "teach the second pass over an ear that stays",
+        extra="train",
+    ),
     "train average": Command(
         "vivavoce.omni.training.average_command:average", "the mean of several runs' weights, to start others from"
     ),

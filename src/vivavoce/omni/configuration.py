@@ -9,7 +9,7 @@ from transformers import LlamaConfig
 
 from vivavoce.errors import CheckpointError
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """Raised when a checkpoint of the past can no longer be read."""
 
 CLOCK_HZ = 12.5
@@ -37,6 +37,8 @@ class OmniConfig(LlamaConfig):
     stem_widths: list[int] = field(default_factory=lambda: [192, 256, 320])
     stem_blocks: list[int] = field(default_factory=lambda: [2, 3, 3])
     scribe_width: int = 160
+    second_pass_width: int = 256
+    second_pass_blocks: int = 5
     eye_width: int = 128
     transcript_delay_steps: int = 2
     speak_bias: float = 0.0
@@ -94,6 +96,8 @@ def make_tiny(**changes) -> OmniConfig:
         "stem_widths": [16, 20, 24],
         "stem_blocks": [1, 1, 1],
         "scribe_width": 16,
+        "second_pass_width": 16,
+        "second_pass_blocks": 2,
         "eye_width": 16,
         "num_text_ids": 320,
         "num_image_codes": 20,

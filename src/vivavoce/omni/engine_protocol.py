@@ -92,7 +92,7 @@ class AnswerRequest:
         "draw" its text.
     outputs: what the answer may hold; with "audio" the text that is spoken comes as text too.
     max_tokens: a bound on the text; the answer ends there. temperature None is the engine's own.
-    is_streamed: pieces are wanted as they are made, so what is read aloud is not listened to first (`engine.reading`).
+    is_streamed: pieces are wanted as they are made, so what is said is not listened to first (`engine.reading`).
     """
 
     conversation: Conversation

@@ -25,7 +25,8 @@ from vivavoce.omni.configuration import (
 from vivavoce.omni.eye import Eye, join_patches, pool_cells
 from vivavoce.omni.packing import PackedRows, packed_attention
 from vivavoce.omni.scribe import Scribe
-from vivavoce.omni.stem import Stem
+from vivavoce.omni.second_pass import SecondPass
+from vivavoce.omni.stem import SPELLING_STAGE, Stem
 from vivavoce.omni.step_batch import StepBatch
 
 _MARK_CLOCK, _MARK_MUTED, _MARK_SPEAKING, _MARK_SILENT = range(4)
@@ -94,6 +95,7 @@ class OmniForConversation(LlamaForCausalLM):
         self.sound_in = nn.Linear(config.stem_widths[-1], width)
         self.sound_norm = nn.LayerNorm(width)
         self.scribe = Scribe(config.num_text_ids, config.stem_widths[-1], config.scribe_width)
+        self.second_pass = make_second_pass(config)
         self.eye = Eye(config.eye_width, width)
         self.patch_position = nn.Embedding(NUM_PATCHES, width)
         self.frame_position = nn.Embedding(NUM_FRAME_PATCHES, width)
@@ -133,6 +135,12 @@ class OmniForConversation(LlamaForCausalLM):
     def read_features(self, features: Tensor) -> Tensor:
         """The ear's features [..., C] as the trunk reads them, [..., D]."""
         return self.sound_norm(self.sound_in(features))
+
+    def hear_again(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Whole utterances, mel [B, 8 T, 80]: log-probabilities of words of the scribe [B, T, text rows] and of the second pass
+        [B, 2 T, text rows]."""
+        coarse, fine = self.stem.hear_finely(mel)
+        return self.scribe(coarse), self.second_pass(mel, fine, coarse).said
 
     def embed_patches(self, patches: Tensor) -> Tensor:
         """Pictures [P, 64, 192] to vectors [P, 64, D]."""
@@ -190,6 +198,12 @@ class OmniForConversation(LlamaForCausalLM):
         """Output rows of one book, tied to its input table, without the silent row."""
         first = book * (self.config.num_codes_per_book + 1)
         return self.code_table.weight[first : first + self.config.num_codes_per_book]
+
+
+def make_second_pass(config: OmniConfig) -> SecondPass:
+    """The second pass of a network of this shape, new."""
+    fine, coarse = config.stem_widths[SPELLING_STAGE], config.stem_widths[-1]
+    return SecondPass(config.num_text_ids, fine, coarse, config.second_pass_width, config.second_pass_blocks)
 
 
 def shift_clock(batch: StepBatch, silent_code: int) -> ClockInputs:

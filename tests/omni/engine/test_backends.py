@@ -141,3 +141,13 @@ def test_codes_with_temperature_are_spread_as_the_softmax(backend: Backend, mode
     expected = torch.softmax(logits[0, 0] / 0.8, -1).numpy()
     shares = np.bincount(codes[:, 0], minlength=len(expected)) / count
     np.testing.assert_allclose(shares, expected, atol=4 * np.sqrt(0.25 / count))
+
+
+def test_a_whole_utterance_is_heard_again_alike(backend: Backend, model: OmniForConversation) -> None:
+    mel = np.random.default_rng(3).normal(size=(9, 8, 80)).astype(np.float32)
+    with torch.no_grad():
+        both = model.hear_again(torch.from_numpy(mel).flatten(0, 1)[None])
+    heard = backend.hear_again(mel)
+    assert (len(heard.first), len(heard.second)) == (9, 18)
+    for found, said in zip(heard, both):
+        np.testing.assert_allclose(found, said[0].numpy(), atol=1e-4)

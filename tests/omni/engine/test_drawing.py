@@ -13,10 +13,11 @@ from vivavoce.data.items import load_table
 from vivavoce.omni.answer import OmniModel, answer
 from vivavoce.omni.engine.drawing import ACCEPTED_LOG_PROB, QUESTION, Drawer
 from vivavoce.omni.engine.duplex import OmniEngine
-from vivavoce.omni.engine.generation import Feed, Look, Mark, Outcome, Return, SlotState, Token, finish
+from vivavoce.omni.engine.generation import finish
 from vivavoce.omni.engine.loading import make_engine
 from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.transcriber import Hearing
+from vivavoce.omni.engine.work import Feed, Look, Mark, Outcome, Return, SlotState, Token
 from vivavoce.omni.steps import TOKEN
 
 CHECKPOINT = make_checkpoint()

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from tests.omni.engine.models import make_checkpoint
-from vivavoce.omni.engine.generation import Clock, Feed, Generation, Outcome
+from vivavoce.omni.engine.generation import Generation
 from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.torch_backend import TorchBackend
+from vivavoce.omni.engine.work import Clock, Feed, Outcome
 from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.step_batch import collate
 from vivavoce.omni.steps import CLOCK, SPEAK, STOP, ClockStep

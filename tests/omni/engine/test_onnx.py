@@ -11,10 +11,11 @@ from vivavoce.errors import ConfigError
 from vivavoce.omni.engine import onnx_backend
 from vivavoce.omni.engine.backend import Reading
 from vivavoce.omni.engine.cache import SlotCache, Window
-from vivavoce.omni.engine.generation import Clock, Generation
+from vivavoce.omni.engine.generation import Generation
 from vivavoce.omni.engine.loading import make_backend
 from vivavoce.omni.engine.onnx_backend import build_cached, build_in_memory
 from vivavoce.omni.engine.torch_backend import TorchBackend
+from vivavoce.omni.engine.work import Clock
 
 onnx = pytest.importorskip("onnx")
 

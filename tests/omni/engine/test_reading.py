@@ -1,4 +1,4 @@
-"""Reading aloud: how likely a sound says a text, and reading again what is not heard."""
+"""Speaking with care: how likely a sound says a text, and saying again what is not heard."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,11 +13,12 @@ from vivavoce.content import Audio, Conversation, user
 from vivavoce.omni.answer import OmniModel, answer_requests
 from vivavoce.omni.engine.answering import Answering
 from vivavoce.omni.engine.duplex import OmniEngine
-from vivavoce.omni.engine.generation import Clock, Feed, Listen, Mark, Outcome, Return, SlotState, finish
+from vivavoce.omni.engine.generation import finish
 from vivavoce.omni.engine.loading import make_engine
 from vivavoce.omni.engine.reading import ACCEPTED_LOG_PROB, MAX_WORDS
 from vivavoce.omni.engine.sampling import Sampling
-from vivavoce.omni.engine.transcriber import Hearing, score_transcript
+from vivavoce.omni.engine.transcriber import FIRST_WEIGHT, Hearing, score_transcripts
+from vivavoce.omni.engine.work import Clock, Feed, Listen, Mark, Outcome, Return, SlotState
 from vivavoce.omni.engine_protocol import AnswerRequest
 from vivavoce.omni.steps import SPEAK, STOP
 from vivavoce.omni.vocabulary import BLANK
@@ -34,8 +35,14 @@ def engine() -> OmniEngine:
     return make_engine(CHECKPOINT, backend="torch")
 
 
-def drive(engine: OmniEngine, verdicts: Sequence[float], request: AnswerRequest = READ, sampling: Sampling = SAMPLING):
-    """Read on a stand-in for the network: reading n is four frames of code n, and its text is found as likely as `verdicts` say."""
+def drive(
+    engine: OmniEngine,
+    verdicts: Sequence[float],
+    request: AnswerRequest = READ,
+    sampling: Sampling = SAMPLING,
+    words: str = "one two",
+):
+    """Speak on a stand-in for the network: try n says `words` in four frames of code n, and is found as likely as `verdicts` say."""
     marked = SlotState(engine.generation.backend.make_ear(), (0, 0, 0, 0), Hearing(()))
     answering = Answering(request, engine.writer, sampling, engine.painter, engine.voice)
     script, works, outcome, num_spoken = answering.run(), [], None, 0
@@ -53,7 +60,8 @@ def drive(engine: OmniEngine, verdicts: Sequence[float], request: AnswerRequest 
             num_spoken = 1 if work.force == "speak" else num_spoken + 1 if num_spoken else 0
             event = SPEAK if num_spoken == 1 else STOP if num_spoken == 5 else 0
             is_voiced = 0 < num_spoken < 5
-            outcome = Outcome(event=event, codes=np.full(4, listens) if is_voiced else None)
+            codes = np.full(4, listens) if is_voiced else None
+            outcome = Outcome(event=event, codes=codes, own_text=words if num_spoken == 1 else "")
         else:
             outcome = Outcome(state=marked)
 
@@ -84,16 +92,28 @@ def test_of_readings_that_all_fail_the_likeliest_is_given(engine: OmniEngine) ->
     assert drive(engine, [-1.0, -2.0, -3.0])[1] == [0] * 4
 
 
+def test_an_answer_is_listened_to_as_the_words_it_says(engine: OmniEngine) -> None:
+    answer = replace(READ, task="answer")
+    works, codes = drive(engine, [UNSURE, SURE], answer, words=" Two Three ")
+    assert codes == [1] * 4
+    expected = tuple(engine.writer.vocabulary.encode("two three"))
+    assert [work.ids for work in works if isinstance(work, Listen)] == [expected] * 2
+    for words in ("", "one " * (MAX_WORDS + 1)):
+        works, codes = drive(engine, [], answer, words=words)
+        assert codes == [0] * 4
+        assert not any(isinstance(work, Listen | Return) for work in works)
+
+
 @pytest.mark.parametrize(
     ("request_", "sampling"),
     [
         (replace(READ, is_streamed=True), SAMPLING),
-        (replace(READ, task="answer"), SAMPLING),
+        (replace(READ, task="answer", outputs=frozenset({"audio", "image"})), SAMPLING),
         (replace(READ, conversation=Conversation((user("one " * (MAX_WORDS + 1)),))), SAMPLING),
         (READ, replace(SAMPLING, max_readings=1)),
     ],
 )
-def test_what_is_streamed_or_long_or_no_reading_is_said_once(
+def test_what_is_streamed_or_long_or_comes_with_a_picture_is_said_once(
     engine: OmniEngine, request_: AnswerRequest, sampling: Sampling
 ) -> None:
     works, codes = drive(engine, [], request_, sampling)
@@ -110,13 +130,15 @@ def test_what_is_listened_to_is_the_sound_and_the_text_in_small_letters(engine: 
 
 def test_a_sound_says_a_text_by_all_its_paths() -> None:
     said = np.log(np.random.default_rng(0).dirichlet(np.ones(4), size=5))
-    for ids in ((1, 2), (3, 3), (2,), ()):
-        paths = (
+    transcripts = ((1, 2), (3, 3), (2,), (), (1, 2, 3, 1, 2, 3))
+    for ids, found in zip(transcripts, score_transcripts(said, transcripts)):
+        paths = [
             sum(said[step, row] for step, row in enumerate(path))
             for path in product(range(4), repeat=5)
             if tuple(row for row, _ in groupby(path) if row != BLANK) == ids
-        )
-        assert score_transcript(said, ids) == pytest.approx(np.logaddexp.reduce(list(paths)), abs=1e-9)
+        ]
+        expected = np.logaddexp.reduce(paths) if paths else -np.inf
+        assert found == pytest.approx(expected, abs=1e-9) or (not paths and found < -1e6)
 
 
 def test_an_ear_apart_hears_what_the_network_hears_and_changes_nothing(engine: OmniEngine) -> None:
@@ -129,10 +151,18 @@ def test_an_ear_apart_hears_what_the_network_hears_and_changes_nothing(engine: O
     heard = finish(generation.take_alone(0, Listen(mel, ids)))
     assert generation.state(0) is before
     with torch.no_grad():
-        said = model.scribe(model.stem(torch.from_numpy(mel).flatten(0, 1)[None]))
-        loss = torch.nn.functional.ctc_loss(
-            said.transpose(0, 1), torch.tensor([ids]), torch.tensor([40]), torch.tensor([len(ids)]), reduction="sum"
+        both = model.hear_again(torch.from_numpy(mel).flatten(0, 1)[None])
+        first, second = (
+            torch.nn.functional.ctc_loss(
+                said.transpose(0, 1),
+                torch.tensor([ids]),
+                torch.tensor([said.shape[1]]),
+                torch.tensor([len(ids)]),
+                reduction="sum",
+            )
+            for said in both
         )
+        loss = FIRST_WEIGHT * first + (1 - FIRST_WEIGHT) * second
     assert heard.log_prob == pytest.approx(-float(loss), rel=1e-4)
 
 

@@ -18,6 +18,7 @@ from vivavoce.omni.engine.transcriber import (
     SOON_NATS,
     SURE_NATS,
     WORD_BONUS,
+    HeardAgain,
     Hearing,
     LanguageModel,
     LanguageWeights,
@@ -136,13 +137,13 @@ def test_what_was_given_out_may_be_read_otherwise(monkeypatch) -> None:
     transcriber = Transcriber(make_language(1), FIRST_WORD)
     # one step may be 3 or 4; the next is surely the one that was not given out, which then was one long word
     first = log_softmax(np.array([-9.0, -99, -99, 6.0, 5.9, -99]))
-    hearing = transcriber.hear(transcriber.begin(), first, 0.0)
+    hearing = transcriber.hear(transcriber.begin(), first, 1e-9)
     assert [word.idx for word in hearing.waiting] == list(hearing.ids)
     (given,) = hearing.ids
     other = 7 - given
     surely = np.full(NUM_ROWS, -30.0)
     surely[other] = 0.0
-    hearing = transcriber.hear(hearing, surely, 0.0)
+    hearing = transcriber.hear(hearing, surely, 1e-9)
     assert hearing.waiting[0].idx == given
     assert transcriber.read(hearing)[0] == (other,)
 
@@ -154,9 +155,11 @@ def test_where_nothing_more_will_come_all_is_decided() -> None:
     for _ in range(5):
         hearing = transcriber.hear(hearing, unsure, SURE_NATS)
     assert not hearing.waiting
-    assert hearing.ids
+    expected = transcriber.hear(hearing, unsure, SURE_NATS).ids
+    assert expected
     hearing = transcriber.hear(hearing, unsure, AT_ONCE_NATS)
-    assert tuple(word.idx for word in hearing.waiting) == hearing.ids
+    assert tuple(word.idx for word in hearing.waiting) == expected == hearing.unread
+    assert not hearing.ids
 
 
 def test_an_utterance_without_end_is_cut() -> None:
@@ -216,3 +219,67 @@ def test_expectations_learn_a_language_whose_entropy_is_known() -> None:
     entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share)) / 3
     assert loss.item() == pytest.approx(entropy, abs=0.01)
     assert expectation_loss(scribe, []).item() == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_whole_utterance_is_searched_for_the_best_of_all_words(seed: int, monkeypatch) -> None:
+    monkeypatch.setattr("vivavoce.omni.engine.transcriber._HEARD_AT_LEAST", -1e9)
+    transcriber = Transcriber(make_language(seed), FIRST_WORD)
+    said = log_softmax(np.random.default_rng(seed).normal(0, 2, (5, NUM_ROWS)), axis=1)
+    assert transcriber.search(said, 10_000)[0].ids == find_best(transcriber.language, said)
+
+
+class SecondPass:
+    """Hears one word, 5, in any utterance, and remembers their sounds."""
+
+    def __init__(self) -> None:
+        self.sounds: list[np.ndarray] = []
+
+    def __call__(self, mel: np.ndarray) -> HeardAgain:
+        self.sounds.append(mel)
+        return HeardAgain(spell([5], sure=1.0), spell([0, 5, 0], sure=30.0))
+
+
+def hear(
+    transcriber: Transcriber, words: list[int], first: int, hearing: Hearing, far_nats: float = SOON_NATS
+) -> Hearing:
+    """Steps that say `words`, surely; the mel of step n is n all over."""
+    for number, step in enumerate(spell(words, sure=30.0), first):
+        hearing = transcriber.hear(hearing, step, far_nats, np.full((8, 80), number, np.float32))
+    return hearing
+
+
+def test_what_is_read_is_what_the_second_pass_makes_of_the_whole_utterance() -> None:
+    again = SecondPass()
+    transcriber = Transcriber(make_language(1), FIRST_WORD, again)
+    hearing = hear(transcriber, [0] * 20 + [3, 4], 0, transcriber.begin())
+    ids, hearing = transcriber.read(hearing)
+    assert ids == (5,)
+    # the second before the first word, and what was said
+    assert again.sounds[0][:, 0, 0].tolist() == list(range(9, 22))
+    # what is given out is the ear's, and goes on
+    hearing = hear(transcriber, [0] * 4, 22, hearing)
+    assert [word.idx for word in hearing.waiting] == [3, 4]
+    # the end of it was heard once more, and holds nothing new
+    assert len(again.sounds) == 2
+    assert transcriber.read(hearing)[0] == ()
+    # the next utterance is another
+    ids, _ = transcriber.read(hear(transcriber, [4], 26, hearing))
+    assert ids == (5,)
+    assert again.sounds[2][-1, 0, 0] == 26
+
+
+def test_a_transcript_that_was_not_given_out_is_the_second_passs() -> None:
+    transcriber = Transcriber(make_language(1), FIRST_WORD, SecondPass())
+    hearing = hear(transcriber, [3, 4], 0, transcriber.begin(), SURE_NATS)
+    assert not hearing.waiting
+    hearing = hear(transcriber, [0], 2, hearing, AT_ONCE_NATS)
+    assert [word.idx for word in hearing.waiting] == [5]
+
+
+def test_who_was_not_heard_is_not_heard_again() -> None:
+    again = SecondPass()
+    transcriber = Transcriber(make_language(1), FIRST_WORD, again)
+    hearing = hear(transcriber, [0] * 30, 0, transcriber.begin())
+    assert transcriber.read(hearing)[0] == ()
+    assert not again.sounds

@@ -85,6 +85,10 @@ def test_an_unknown_preset_or_optimizer_is_named() -> None:
         OmniTrainConfig(optimizer="sgd")
 
 
+WRITERS = ("scribe.", "second_pass.")
+"""Who writes down what is heard has no part in the trunk's losses."""
+
+
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_every_parameter_has_one_rate_and_the_senses_the_slow_one(optimizer: str) -> None:
     config = OmniTrainConfig(preset="tiny", optimizer=optimizer, rate=1e-2, table_rate=2e-2, sense_rate=3e-4)  # type: ignore[arg-type]
@@ -95,9 +99,9 @@ def test_every_parameter_has_one_rate_and_the_senses_the_slow_one(optimizer: str
         for group in found.param_groups
         for parameter in group["params"]
     }
-    learned = [(name, parameter) for name, parameter in model.named_parameters() if not name.startswith("scribe.")]
+    learned = [(name, parameter) for name, parameter in model.named_parameters() if not name.startswith(WRITERS)]
     assert rates.keys() == {id(parameter) for _, parameter in learned}
-    assert not any(parameter.requires_grad for parameter in model.scribe.parameters())
+    assert not any(part.requires_grad for part in (*model.scribe.parameters(), *model.second_pass.parameters()))
     slow = {name.split(".")[0] for name, parameter in learned if rates[id(parameter)] == 3e-4}
     assert slow == {"stem", "eye"}
     assert all(rates[id(parameter)] == 3e-4 for parameter in (*model.stem.parameters(), *model.eye.parameters()))
@@ -111,4 +115,4 @@ def test_senses_at_rate_0_are_left_as_they_are() -> None:
     for optimizer in optimizers.values():
         optimizer.step()
     changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
-    assert changed == {name for name in before if not name.startswith(("stem.", "eye.", "scribe."))}
+    assert changed == {name for name in before if not name.startswith(("stem.", "eye.", *WRITERS))}

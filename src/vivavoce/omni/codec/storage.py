@@ -6,21 +6,23 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from vivavoce.errors import CheckpointError, ConfigError
 from vivavoce.files import write_json, write_whole
 from vivavoce.omni.codec.config import FORMAT_VERSION, CodecConfig
 from vivavoce.omni.codec.network import Codec
+from vivavoce.omni.rounding import restore_weights, round_weights
 
 
 def save_codec(
-    folder: Path | str, codec: Codec, config: CodecConfig, *, name: str = "codec", dtype: torch.dtype = torch.float32
+    folder: Path | str, codec: Codec, config: CodecConfig, *, name: str = "codec", is_rounded: bool = False
 ) -> None:
-    """Write weights and shape of a codec. The shape comes last: its presence means the weights are whole."""
+    """Write weights, in float32 or rounded to eight bits, and shape of a codec. The shape comes last: its presence means the weights
+    are whole."""
     folder = Path(folder)
-    tensors = {key: value.detach().to(dtype).contiguous() for key, value in codec.state_dict().items()}
+    state = codec.state_dict()
+    tensors = round_weights(state) if is_rounded else {key: value.detach().contiguous() for key, value in state.items()}
     with write_whole(folder / f"{name}.safetensors") as temporary:
         save_file(tensors, temporary)
     write_json(folder / f"{name}.json", {"format_version": FORMAT_VERSION, "config": asdict(config)})
@@ -44,7 +46,7 @@ def load_codec(folder: Path | str, *, name: str = "codec") -> Codec:
     except (TypeError, KeyError, ConfigError) as error:
         raise CheckpointError(f"{shape_path} is no codec configuration: {error}") from error
     codec = Codec(config)
-    found, wanted = load_file(weights_path), codec.state_dict()
+    found, wanted = restore_weights(load_file(weights_path)), codec.state_dict()
     problems = [f"{key} missing" for key in wanted if key not in found]
     problems += [f"{key} unknown" for key in found if key not in wanted]
     problems += [
@@ -56,5 +58,5 @@ def load_codec(folder: Path | str, *, name: str = "codec") -> Codec:
         raise CheckpointError(
             f"{weights_path} does not fit {shape_path.name}: {'; '.join(problems[:5])} ({len(problems)} in all)"
         )
-    codec.load_state_dict({key: value.float() for key, value in found.items()})
+    codec.load_state_dict(found)
     return codec.eval()

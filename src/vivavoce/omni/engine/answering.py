@@ -21,12 +21,12 @@ from vivavoce.errors import DataError
 from vivavoce.media import resample
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
 from vivavoce.omni.engine.drawing import Drawer
-from vivavoce.omni.engine.generation import Clock, Feed, Mark, Outcome, Return, Token, Work
-from vivavoce.omni.engine.reading import ACCEPTED_LOG_PROB, ProofListener
+from vivavoce.omni.engine.reading import ACCEPTED_LOG_PROB, ProofListener, find_text
 from vivavoce.omni.engine.rules import END, IMGOUT, PAD, Allowed, MessageRules, MessageState
 from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.transcriber import AT_ONCE_NATS, SURE_NATS
 from vivavoce.omni.engine.voice import Painter, Voice
+from vivavoce.omni.engine.work import Clock, Feed, Mark, Outcome, Return, Token, Work
 from vivavoce.omni.engine_protocol import USER_FRAME_SAMPLES, USER_RATE_HZ, AnswerRequest
 from vivavoce.omni.layout import RowWriter, has_sound
 from vivavoce.omni.mel import log_mel
@@ -180,7 +180,7 @@ class Answering:
             yield from self._write()
             return
         if marked is not None:
-            yield from self._read_aloud(clock, marked, outcome, begun, num_readings)
+            yield from self._say_with_care(clock, marked, outcome, begun, num_readings)
             return
         said, outcome = yield from self._say(clock, outcome, begun, self._give)
         if outcome.text_id == IMGOUT or self._rules.must_draw:
@@ -210,25 +210,30 @@ class Answering:
                 break
         return said + outcome.own_text, outcome
 
-    def _read_aloud(self, clock: Clock, marked: Outcome, outcome: Outcome, begun: Piece, num_tries: int) -> Script:
-        """The text of the last message; again, if it is not heard as that. marked: before the step that gave `outcome`."""
+    def _say_with_care(self, clock: Clock, marked: Outcome, outcome: Outcome, begun: Piece, num_tries: int) -> Script:
+        """An utterance; again, if it is not heard as its text. marked: before the step that gave `outcome`."""
         assert marked.state is not None
-        readings: list[tuple[float, list[Piece]]] = []
+        tries: list[tuple[float, list[Piece]]] = []
         while True:
             pieces: list[Piece] = []
-            yield from self._say(clock, outcome, begun, pieces.append)
-            listen = self._listener.listen([piece.codes for piece in pieces if piece.codes is not None], self.request)
+            said, _ = yield from self._say(clock, outcome, begun, pieces.append)
+            text = find_text(self.request) if self.request.task == "read" else said
+            codes = [piece.codes for piece in pieces if piece.codes is not None]
+            if not (codes and self._listener.is_short(text)):
+                tries = tries or [(0.0, pieces)]
+                break
+            listen = self._listener.listen(codes, text)
             heard = yield listen
             assert heard is not None
-            readings.append((heard.log_prob / len(listen.ids), pieces))
-            if readings[-1][0] >= ACCEPTED_LOG_PROB or len(readings) == num_tries:
+            tries.append((heard.log_prob / len(listen.ids), pieces))
+            if tries[-1][0] >= ACCEPTED_LOG_PROB or len(tries) == num_tries:
                 break
             yield Return(marked.state)
             clock = replace(clock, code_temperature=self.sampling.reread_temperature)
             again = yield replace(clock, force="speak")
             assert again is not None
-            outcome, begun = again, Piece(again.own_text, again.codes)
-        self.pieces += max(readings, key=lambda reading: reading[0])[1]
+            outcome, begun = again, begun._replace(text=again.own_text, codes=again.codes)
+        self.pieces += max(tries, key=lambda one: one[0])[1]
 
     def _write(self) -> Script:
         """An `<assistant>` message, token by token."""

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from vivavoce.omni.engine.cache import KVShape, SlotCache, Window, rope_tables
-from vivavoce.omni.engine.transcriber import LanguageWeights
+from vivavoce.omni.engine.transcriber import HeardAgain, LanguageWeights
 
 EarState = tuple[np.ndarray, ...]
 """What each convolution of the stem keeps: [channels, context] each."""
@@ -92,6 +92,10 @@ class Backend(Protocol):
 
     def hear(self, mel: np.ndarray, ears: Sequence[EarState]) -> EarOutput:
         """One clock step of sound [B, 8, 80] for each ear."""
+        ...
+
+    def hear_again(self, mel: np.ndarray) -> HeardAgain:
+        """A whole utterance [T, 8, 80], by an ear that begins with it and by the second pass."""
         ...
 
     def embed_clock(self, reading: ClockReading) -> np.ndarray:

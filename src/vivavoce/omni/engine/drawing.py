@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vivavoce.content import Message, Text
-from vivavoce.omni.engine.generation import Feed, Look, Mark, Outcome, Return, Token, Work
 from vivavoce.omni.engine.rules import CLOSE_IMGOUT, MessageRules, MessageState
 from vivavoce.omni.engine.sampling import Sampling
 from vivavoce.omni.engine.voice import Painter
+from vivavoce.omni.engine.work import Feed, Look, Mark, Outcome, Return, Token, Work
 from vivavoce.omni.layout import RowWriter
 
 QUESTION = "what did you draw?"

@@ -15,9 +15,10 @@ from vivavoce.errors import DataError
 from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
 from vivavoce.omni.engine.answering import Answering, Piece, list_sounds, place_sounds, write_quiet
 from vivavoce.omni.engine.drawing import Drawer
-from vivavoce.omni.engine.generation import Alone, Clock, Feed, Generation, Outcome, SlotState, Token, Work
+from vivavoce.omni.engine.generation import Generation
 from vivavoce.omni.engine.rules import IMGOUT, Allowed
 from vivavoce.omni.engine.voice import Painter, Voice
+from vivavoce.omni.engine.work import Alone, Clock, Feed, Outcome, SlotState, Token, Work
 from vivavoce.omni.engine_protocol import (
     USER_FRAME_SAMPLES,
     AnswerDelta,

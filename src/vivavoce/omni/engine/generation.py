@@ -14,8 +14,8 @@ import numpy as np
 
 from vivavoce.errors import DataError
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
-from vivavoce.omni.engine.backend import Backend, ClockReading, EarState, Reading
-from vivavoce.omni.engine.cache import Slide, SlotCache, Window, slide, undo_slide
+from vivavoce.omni.engine.backend import Backend, ClockReading, Reading
+from vivavoce.omni.engine.cache import Slide, SlotCache, slide, undo_slide
 from vivavoce.omni.engine.rules import (
     PAD,
     Allowed,
@@ -24,9 +24,9 @@ from vivavoce.omni.engine.rules import (
     allowed_text,
 )
 from vivavoce.omni.engine.sampling import Sampling, choose, choose_event, gumbel
-from vivavoce.omni.engine.transcriber import SOON_NATS, Hearing, LanguageModel, Transcriber, score_transcript
+from vivavoce.omni.engine.transcriber import LanguageModel, Transcriber, score_again
 from vivavoce.omni.engine.transcript import TextStream
-from vivavoce.omni.engine_protocol import TurnEvent
+from vivavoce.omni.engine.work import Alone, Clock, Feed, Listen, Look, Mark, Outcome, Return, SlotState, Token
 from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, TOKEN, StepRow
 from vivavoce.omni.vocabulary import NUM_CONTROL_ROWS, Vocabulary
 
@@ -34,121 +34,8 @@ CONTEXT_STEPS = 512
 """Steps in sight. chosen: the longest row of training (`training.rows.MAX_STEPS`); farther apart, nothing was learned."""
 CHUNK_STEPS = 64
 """Steps read at once of what takes no time: about one clock step's worth of work for nano."""
-_LISTENED_STEPS = 16
-"""Clock steps heard at once by an ear alone, which costs a tenth of what the trunk does."""
 _FIRST_APART = -1_000_000_000
 """Slots in which rows are read apart start here, out of the way of all others."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlotState:
-    """One conversation between two steps.
-
-    hidden: [D] of the last step. hearing: the transcript as far as it is heard. text, codes: what the last clock step
-    gave, which the next reads. own, user: the two texts. draws: random draws so far.
-    """
-
-    ear: EarState
-    codes: tuple[int, ...]
-    hearing: Hearing
-    window: Window = field(default_factory=Window)
-    hidden: np.ndarray | None = None
-    text: int = PAD
-    turn: TurnState = field(default_factory=TurnState)
-    own: TextStream = field(default_factory=TextStream)
-    user: TextStream = field(default_factory=TextStream)
-    has_user_text: bool = False
-    draws: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """Steps that take no time and are given: a row of tokens and patches.
-
-    is_opening: they are never forgotten. is_own: the model made them before, so they are no part of the prompt.
-    """
-
-    row: StepRow
-    is_opening: bool = False
-    is_own: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """No step: asks for the state, to come back to it by `Return`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Return:
-    """No step: back to a state of a `Mark`, but for what is random, which goes on: what is chosen from there may differ."""
-
-    state: SlotState
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A row read apart from the conversation, which does not change: how likely are `ids` to follow it?"""
-
-    row: StepRow
-    ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """A sound heard apart from the conversation, which does not change: how likely does it say `ids`? mel [T, 8, 80]."""
-
-    mel: np.ndarray
-    ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token step whose id is chosen from what the last step predicts."""
-
-    allowed: Allowed
-    temperature: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """One clock step. mel: [8, 80] of the user, None while muted.
-
-    may_sound: False where the answer has no sound; then `<speak>` only takes the turn. may_write: whether words may be
-    added. may_draw: whether the step that stops may ask for a picture. far_nats: how soon the user's words are decided (`transcriber`).
-    code_temperature: of its sound; None is the engine's own.
-    """
-
-    mel: np.ndarray | None
-    may_speak: bool = True
-    force: TurnEvent | None = None
-    speak_bias: float = 0.0
-    may_sound: bool = True
-    may_write: bool = True
-    may_draw: bool = False
-    far_nats: float = SOON_NATS
-    code_temperature: float | None = None
-
-
-Alone = Feed | Mark | Return | Look | Listen
-"""What one slot does without the others (`take_alone`)."""
-Work = Alone | Token | Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What work gave. Token: `token`. Clock: event, ids, codes [K] while speaking, the text they add, and how many words of the
-    user's are decided and not yet read. Mark: `state`. Look, Listen: `log_prob`, natural."""
-
-    token: int | None = None
-    event: int = 0
-    text_id: int = PAD
-    heard_id: int = PAD
-    codes: np.ndarray | None = None
-    own_text: str = ""
-    user_text: str = ""
-    num_waiting: int = 0
-    state: SlotState | None = None
-    log_prob: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +102,7 @@ class Generation:
         self.sampling, self.limits = sampling or Sampling(), limits or SpeechLimits()
         self.context_steps = context_steps
         ends = [idx for idx in range(NUM_CONTROL_ROWS, vocabulary.num_text_ids) if _ends_sentence(vocabulary, idx)]
-        self.transcriber = Transcriber(LanguageModel(backend.language, ends), NUM_CONTROL_ROWS)
+        self.transcriber = Transcriber(LanguageModel(backend.language, ends), NUM_CONTROL_ROWS, backend.hear_again)
         self._slots: dict[int, _Slot] = {}
 
     def open(self, slot: int, seed: int = 0) -> None:
@@ -324,14 +211,8 @@ class Generation:
         return total
 
     def _listen(self, work: Listen) -> Generator[int, None, float]:
-        ear, said = self.backend.make_ear(), []
-        for step, mel in enumerate(work.mel, 1):
-            heard = self.backend.hear(mel[None], [ear])
-            (ear,) = heard.ears
-            said.append(heard.said[0])
-            if step % _LISTENED_STEPS == 0:
-                yield _LISTENED_STEPS
-        return score_transcript(np.stack(said), work.ids)
+        yield len(work.mel)
+        return float(score_again(self.backend.hear_again(work.mel), [work.ids])[0])
 
     def _check_fits(self, slot: int, num_steps: int) -> None:
         room = self.context_steps - self._slots[slot].state.window.opening
@@ -398,7 +279,8 @@ class Generation:
         written = {}
         for (slot, work), ear, said in zip(clocks.items(), heard.ears, heard.said):
             held = self._slots[slot]
-            hearing = self.transcriber.hear(held.state.hearing, None if work.mel is None else said, work.far_nats)
+            said = None if work.mel is None else said
+            hearing = self.transcriber.hear(held.state.hearing, said, work.far_nats, work.mel)
             held.state = replace(held.state, ear=ear, hearing=hearing)
             written[slot] = self._write_down(slot)
         states = [self._slots[slot].state for slot in clocks]

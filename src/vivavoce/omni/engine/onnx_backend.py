@@ -29,9 +29,10 @@ from vivavoce.omni.engine.backend import (
 )
 from vivavoce.omni.engine.onnx_graph import GRAPH_VERSION, Precision, write_graphs
 from vivavoce.omni.engine.torch_backend import find_language, find_shape
+from vivavoce.omni.engine.transcriber import HeardAgain
 from vivavoce.omni.network import OmniForConversation
 
-GRAPH_NAMES = ("ear", "eye", "trunk", "clock", "token", "codes")
+GRAPH_NAMES = ("ear", "again", "eye", "trunk", "clock", "token", "codes")
 
 
 class OnnxBackend:
@@ -90,6 +91,11 @@ class OnnxBackend:
         names = ["sound", "said", *(f"new_state_{idx}" for idx in range(len(self._ear)))]
         sound, said, *states = self._run("ear", names, {"mel": mel.astype(np.float32), **feed})
         return EarOutput(sound, said, [tuple(state[idx] for state in states) for idx in range(len(ears))])
+
+    def hear_again(self, mel: np.ndarray) -> HeardAgain:
+        """Log-probabilities of both."""
+        whole = mel.reshape(1, -1, mel.shape[-1]).astype(np.float32)
+        return HeardAgain(*(said[0] for said in self._run("again", ["first", "second"], {"mel": whole})))
 
     def embed_clock(self, reading: ClockReading) -> np.ndarray:
         """Vectors [B, D]."""

@@ -1,4 +1,4 @@
-"""The network as ONNX graphs, one for each call: ear, eye, trunk, clock scores, token scores, codes.
+"""The network as ONNX graphs, one for each call: ear, second pass, eye, trunk, clock scores, token scores, codes.
 
 Written from the model's weights with the arithmetic of `torch_backend`; a test holds the two equal. Embedding tables stay
 outside, as arrays. Precision: float32, or 8- or 4-bit weights in groups of 32 (`MatMulNBits`) for every matrix product.
@@ -16,9 +16,11 @@ from vivavoce.omni.configuration import IMAGE_PIXELS, MEL_BINS, MEL_FRAMES_PER_S
 from vivavoce.omni.engine.onnx_writer import GraphWriter
 from vivavoce.omni.engine.sampling import NEVER
 from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.second_pass import MEL_PER_FRAME
+from vivavoce.omni.stem import SPELLING_STAGE
 
 Precision = Literal["fp32", "int8", "int4"]
-GRAPH_VERSION = 5
+GRAPH_VERSION = 6
 """Raised whenever a graph changes, so that files of before are not used."""
 _GROUP = 32
 _TRUNK_BITS = {"int8": 8, "int4": 4}
@@ -35,6 +37,7 @@ def write_graphs(model: OmniForConversation, precision: Precision) -> dict[str, 
         raise MissingExtraError("the ONNX engine needs the package onnx; pip install 'vivavoce[train]'") from error
     graphs = {
         "ear": _write_ear(model),
+        "again": _write_second_pass(model),
         "eye": _write_eye(model),
         "trunk": _write_trunk(model),
         "clock": _write_clock(model),
@@ -85,8 +88,7 @@ def _write_ear(model: Any) -> Any:
     sound = g.linear(x, _array(model.sound_in.weight), _array(model.sound_in.bias))
     sound = g.layer_norm(sound, _array(model.sound_norm.weight), _array(model.sound_norm.bias))
     g.output(sound, "sound", ["B", model.config.hidden_size])
-    h = g.layer_norm(x, _array(scribe.norm.weight), _array(scribe.norm.bias))
-    h = g.linear(h, _array(scribe.hear.weight), _array(scribe.hear.bias))
+    h = _linear(g, _norm(g, x, scribe.norm), scribe.hear)
     g.output(g.node("LogSoftmax", h, axis=-1), "said", ["B", model.config.num_text_ids])
     return g.finish()
 
@@ -95,10 +97,7 @@ def _write_gated_block(g: GraphWriter, x: str, block: Any, past: str, idx: int) 
     """`GatedBlock` on x [B, T, C]."""
     h = g.layer_norm(x, _array(block.norm.weight), _array(block.norm.bias))
     h = g.transpose(_convolve(g, g.transpose(h, [0, 2, 1]), block.mix, past, idx), [0, 2, 1])
-    gates = g.linear(h, _array(block.gate.weight), _array(block.gate.bias))
-    left, gate = g.split(gates, [block.out.in_features] * 2)
-    h = g.node("Mul", left, g.node("Sigmoid", gate))
-    return g.node("Add", x, g.linear(h, _array(block.out.weight), _array(block.out.bias)))
+    return _write_gate(g, x, h, block)
 
 
 def _convolve(g: GraphWriter, x: str, conv: Any, past: str, idx: int) -> str:
@@ -107,6 +106,66 @@ def _convolve(g: GraphWriter, x: str, conv: Any, past: str, idx: int) -> str:
     g.output(g.node("Slice", joined, *ends), f"new_state_{idx}", ["B", conv.in_channels, conv.context])
     weights = g.constant(_array(conv.weight)), g.constant(_array(conv.bias))
     return g.node("Conv", joined, *weights, strides=[conv.stride[0]], group=conv.groups)
+
+
+def _write_second_pass(model: Any) -> Any:
+    """mel [B, 8 T, 80] of whole utterances to first [B, T, V], by the stem from silence, and second [B, 2 T, V]."""
+    g, stem, scribe, second = GraphWriter("again"), model.stem, model.scribe, model.second_pass
+    mel = g.input("mel", ["B", "N", MEL_BINS])
+    x, stages = mel, []
+    for stage in stem.stages:
+        x = g.node("Gelu", _look(g, x, stage.strided, (stage.strided.context, 0)))
+        for block in stage.blocks:
+            x = _write_gate(g, x, _look(g, _norm(g, x, block.norm), block.mix, (block.mix.context, 0)), block)
+        stages.append(x)
+    coarse, fine = _norm(g, stages[-1], second.coarse_norm), _norm(g, stages[SPELLING_STAGE], second.fine_norm)
+    first = g.node("LogSoftmax", _linear(g, _norm(g, stages[-1], scribe.norm), scribe.hear), axis=-1)
+    g.output(first, "first", ["B", "T", model.config.num_text_ids])
+    # each coarse frame twice, then four frames of the mel beside each fine one
+    coarse = g.reshape(g.concat([coarse, coarse], axis=2), [0, -1, model.config.stem_widths[-1]])
+    frames = g.reshape(mel, [0, -1, MEL_BINS * MEL_PER_FRAME])
+    x = _linear(g, g.concat([fine, coarse, frames], axis=2), second.enter)
+    for block in second.blocks:
+        reach = block.mix.padding[0]
+        x = _write_gate(g, x, _look(g, _norm(g, x, block.norm), block.mix, (reach, reach)), block)
+        x = _write_looking(g, x, block)
+    said = g.node("LogSoftmax", _linear(g, _norm(g, x, second.norm), second.hear), axis=-1)
+    g.output(said, "second", ["B", "M", model.config.num_text_ids])
+    return g.finish()
+
+
+def _write_gate(g: GraphWriter, x: str, mixed: str, block: Any) -> str:
+    """What `GatedBlock` and `LookingBlock` make of a convolution's output."""
+    left, gate = g.split(_linear(g, mixed, block.gate), [block.out.in_features] * 2)
+    return g.node("Add", x, _linear(g, g.node("Mul", left, g.node("Sigmoid", gate)), block.out))
+
+
+def _write_looking(g: GraphWriter, x: str, block: Any) -> str:
+    """Attention of `LookingBlock` on x [B, T, C], all of which is attended to."""
+    heads, width = block.num_heads, block.attended.in_features
+    parts = g.split(_linear(g, _norm(g, x, block.attention_norm), block.attend), [width] * 3)
+    query, key, value = (g.transpose(g.reshape(part, [0, 0, heads, width // heads]), [0, 2, 1, 3]) for part in parts)
+    query = g.node("Mul", query, g.constant((width // heads) ** -0.5))
+    weights = g.node("Softmax", g.node("MatMul", query, g.transpose(key, [0, 1, 3, 2])), axis=-1)
+    seen = g.reshape(g.transpose(g.node("MatMul", weights, value), [0, 2, 1, 3]), [0, 0, width])
+    return g.node("Add", x, _linear(g, seen, block.attended))
+
+
+def _look(g: GraphWriter, x: str, conv: Any, pads: tuple[int, int]) -> str:
+    """A convolution over the steps of x [B, T, C], silence before and after."""
+    weights = g.constant(_array(conv.weight)), g.constant(_array(conv.bias))
+    y = g.node(
+        "Conv", g.transpose(x, [0, 2, 1]), *weights, strides=[conv.stride[0]], group=conv.groups, pads=list(pads)
+    )
+    return g.transpose(y, [0, 2, 1])
+
+
+def _norm(g: GraphWriter, x: str, norm: Any) -> str:
+    return g.layer_norm(x, _array(norm.weight), _array(norm.bias))
+
+
+def _linear(g: GraphWriter, x: str, linear: Any) -> str:
+    return g.linear(x, _array(linear.weight), _array(linear.bias))
 
 
 def _write_eye(model: Any) -> Any:

@@ -26,7 +26,7 @@ from vivavoce.omni.engine.backend import (
 )
 from vivavoce.omni.engine.cache import KVShape
 from vivavoce.omni.engine.sampling import NEVER
-from vivavoce.omni.engine.transcriber import LanguageWeights
+from vivavoce.omni.engine.transcriber import HeardAgain, LanguageWeights
 from vivavoce.omni.network import ClockInputs, OmniForConversation
 
 
@@ -69,6 +69,13 @@ class TorchBackend:
             self._array(self.model.read_features(features)[:, 0]),
             self._array(self.model.scribe(features[:, 0])),
             [tuple(array[idx] for array in arrays) for idx in range(len(ears))],
+        )
+
+    @torch.inference_mode()
+    def hear_again(self, mel: np.ndarray) -> HeardAgain:
+        """Log-probabilities of both."""
+        return HeardAgain(
+            *(self._array(said[0]) for said in self.model.hear_again(self._tensor(mel).flatten(0, 1)[None]))
         )
 
     @torch.inference_mode()

@@ -5,19 +5,20 @@ language model: each hypothesis is a row of words and how likely it is that the 
 utterance lasts until nothing more is heard; until then its words may change, and they are told twice.
 Soon: a word is decided once all hypotheses that are not far behind have it in its place, once it has been the likeliest for half a
 second, or at the utterance's end; decided words are given out one a step and are never taken back.
-In the end: whoever answers reads all of the likeliest hypothesis (`Transcriber.read`), whatever was given out.
+In the end: whoever answers reads what the second pass makes of the whole utterance (`Transcriber.read`), whatever was given out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from vivavoce.omni.layout import MAX_NOTE_TOKENS
+from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP
+from vivavoce.omni.layout import MAX_NOTE_TOKENS, MEL_FLOOR
 from vivavoce.omni.vocabulary import BLANK, START_ROW
 
 BEAM = 16
@@ -30,16 +31,26 @@ WORD_BONUS = 1.0
 _HEARD_AT_LEAST = float(np.log(1e-3))
 """A word less likely than this on a step was not said on it."""
 AT_ONCE_NATS, SOON_NATS, SURE_NATS = 0.0, 1.0, math.inf
-"""A hypothesis so far behind the best has no say in what is decided: where nothing more will come, in live time, and where the
-transcript is the answer. Of the words decided in live time 0.046 are wrong (Kokoro's voices), of those that are known in the end
-0.025."""
+"""A hypothesis so far behind the best has no say in what is decided: where nothing more will come, so that the utterance is over; in
+live time; and where the transcript is the answer, of which nothing is decided before the utterance is over."""
 _OPEN_STEPS = 6
 """Clock steps that a word may be undecided; then the likeliest is taken. chosen: half a second."""
 _QUIET_STEPS = 4
 """Clock steps without anything like a word, after which what was said is over."""
 _LONGEST_WORDS = 64
 """An utterance that goes on for longer is cut: in noise there may be no quiet."""
+_LEAD_STEPS = 12
+"""Clock steps before the first word that belong to an utterance: the ear says a word when it is over."""
+_LONGEST_STEPS = 250
+"""Of a longer utterance the second pass hears the end alone. chosen: 20 s."""
+_SURELY_QUIET = float(np.log(0.99))
+"""A frame that is so surely blank to the second pass tells words apart and says none."""
+FIRST_WEIGHT = 0.5
+"""Of the ear's log-probability of a transcript against the second pass's."""
+_SECOND_BEAM = 8
+"""Hypotheses that the second pass keeps, and that each of the two has weighed by both."""
 _NEVER = -1e9
+_SILENCE = np.full((MEL_FRAMES_PER_STEP, MEL_BINS), MEL_FLOOR, np.float32)
 
 
 class Word(NamedTuple):
@@ -120,7 +131,8 @@ class Hypothesis:
 class Hearing:
     """One transcript between two steps; the likeliest hypothesis first. num_decided, num_read: of this utterance's words; waiting: decided
     words that were not given out; unread: the words of utterances that are over, as far as they were not read; open_steps: steps since
-    the first undecided word; quiet_steps: steps without anything like a word."""
+    the first undecided word; quiet_steps: steps without anything like a word; sound: mel [8, 80] of each clock step of this utterance
+    and of the second before it."""
 
     hypotheses: tuple[Hypothesis, ...]
     num_decided: int = 0
@@ -129,70 +141,142 @@ class Hearing:
     unread: tuple[int, ...] = ()
     open_steps: int = 0
     quiet_steps: int = 0
+    sound: tuple[np.ndarray, ...] = ()
 
     @property
     def ids(self) -> tuple[int, ...]:
         """The words of this utterance, as far as can be told."""
         return self.hypotheses[0].ids
 
-    def decide(self, count: int) -> Hearing:
-        """With the first `count` words of this utterance decided."""
-        words = tuple(Word(self.ids[place], not place) for place in range(self.num_decided, count))
-        return replace(self, num_decided=max(count, self.num_decided), waiting=(*self.waiting, *words), open_steps=0)
+    def decide(self, ids: Sequence[int]) -> Hearing:
+        """With `ids`, which go on from those decided before, decided."""
+        words = tuple(Word(ids[place], not place) for place in range(self.num_decided, len(ids)))
+        return replace(self, num_decided=max(len(ids), self.num_decided), waiting=(*self.waiting, *words), open_steps=0)
 
 
-def score_transcript(said: np.ndarray, ids: Sequence[int]) -> float:
-    """Log-probability that a whole recording says just `ids`, by all its paths: said [T, V] as in `Transcriber.hear`.
+class HeardAgain(NamedTuple):
+    """A whole utterance's log-probabilities of words: of the ear [T, V], and of the second pass [2 T, V]."""
+
+    first: np.ndarray
+    second: np.ndarray
+
+
+def score_again(heard: HeardAgain, transcripts: Sequence[Sequence[int]]) -> np.ndarray:
+    """Log-probability [N] that a recording says just each of `transcripts`, to both ears: the mean of both, weighted."""
+    first, second = (score_transcripts(said, transcripts) for said in heard)
+    return FIRST_WEIGHT * first + (1 - FIRST_WEIGHT) * second
+
+
+def score_transcripts(said: np.ndarray, transcripts: Sequence[Sequence[int]]) -> np.ndarray:
+    """Log-probability [N] that a whole recording says just each of `transcripts`, by all its paths: said [T, V] as in
+    `Transcriber.hear`.
 
     Source: Graves et al. 2006, section 4.1 (forward variables).
     """
-    states = np.full(2 * len(ids) + 1, BLANK)
-    states[1::2] = ids
-    can_skip = np.zeros(len(states), bool)
-    can_skip[2:] = (states[2:] != BLANK) & (states[2:] != states[:-2])
-    ways = np.full((3, len(states)), _NEVER)
-    score = np.full(len(states), _NEVER)
-    score[:2] = said[0, states[:2]]
+    lengths = np.array([len(ids) for ids in transcripts])
+    states = np.full((len(transcripts), 2 * int(lengths.max(initial=0)) + 1), BLANK)
+    for row, ids in zip(states, transcripts):
+        row[1 : 2 * len(ids) : 2] = ids
+    can_skip = np.zeros(states.shape, bool)
+    can_skip[:, 2:] = (states[:, 2:] != BLANK) & (states[:, 2:] != states[:, :-2])
+    score = np.full(states.shape, _NEVER)
+    score[:, :2] = said[0][states[:, :2]]
+    once, twice = np.full(states.shape, _NEVER), np.full(states.shape, _NEVER)
     for row in said[1:]:
-        ways[0], ways[1, 1:] = score, score[:-1]
-        ways[2, 2:] = np.where(can_skip[2:], score[:-2], _NEVER)
-        score = np.logaddexp.reduce(ways) + row[states]
-    return float(np.logaddexp.reduce(score[-2:]))
+        once[:, 1:] = score[:, :-1]
+        twice[:, 2:] = np.where(can_skip[:, 2:], score[:, :-2], _NEVER)
+        score = np.logaddexp(np.logaddexp(score, once), twice) + row[states]
+    places = np.arange(len(transcripts))
+    end = score[places, 2 * lengths]
+    return np.where(lengths > 0, np.logaddexp(end, score[places, np.maximum(2 * lengths - 1, 0)]), end)
 
 
 class Transcriber:
-    """Holds the language model and no conversation; every call makes a new `Hearing`."""
+    """Holds the language model and no conversation; every call makes a new `Hearing`.
 
-    def __init__(self, language: LanguageModel, first_word: int) -> None:
-        self.language, self.first_word = language, first_word
+    hear_again: the mel [T, 8, 80] of an utterance, heard by both; None: there is no second pass.
+    """
+
+    def __init__(
+        self, language: LanguageModel, first_word: int, hear_again: Callable[[np.ndarray], HeardAgain] | None = None
+    ) -> None:
+        self.language, self.first_word, self.hear_again = language, first_word, hear_again
 
     def begin(self) -> Hearing:
         """Nothing heard."""
         return Hearing((Hypothesis((), BLANK, 0.0, _NEVER, 0.0, self.language.start),))
 
-    def hear(self, hearing: Hearing, said: np.ndarray | None, far_nats: float = SOON_NATS) -> Hearing:
-        """One clock step more: said [V], the log-probabilities of `Scribe.forward`; None while muted. far_nats: see `SOON_NATS`."""
+    def hear(
+        self,
+        hearing: Hearing,
+        said: np.ndarray | None,
+        far_nats: float = SOON_NATS,
+        mel: np.ndarray | None = None,
+    ) -> Hearing:
+        """One clock step more: said [V], the log-probabilities of `Scribe.forward`, None while muted; mel [8, 80], of which they were
+        made. far_nats: see `SOON_NATS`."""
+        kept = hearing.sound[-_LONGEST_STEPS:] if hearing.ids else hearing.sound[1 - _LEAD_STEPS :]
+        hearing = replace(hearing, sound=(*kept, _SILENCE if said is None or mel is None else mel))
+        if far_nats == AT_ONCE_NATS:
+            return self.end(self._hear(hearing, said, SURE_NATS))
+        return self._hear(hearing, said, far_nats)
+
+    def _hear(self, hearing: Hearing, said: np.ndarray | None, far_nats: float) -> Hearing:
         if said is None:
             return self._hear_nothing(hearing, 0.0, far_nats)
-        likely = np.flatnonzero(said[self.first_word :] > _HEARD_AT_LEAST) + self.first_word
-        if not len(likely):
+        likely = self._find_likely(said)
+        if not likely:
             return self._hear_nothing(hearing, float(said[BLANK]), far_nats)
-        grown = self._grow(hearing.hypotheses, said, likely.tolist())
-        best = sorted(grown, key=lambda one: -one.score)[:BEAM]
-        top = best[0].score
-        kept = tuple(self._settle(one, top) for one in best)
-        return self._decide_some(replace(hearing, hypotheses=kept, quiet_steps=0), far_nats)
+        hypotheses = self._advance(hearing.hypotheses, said, likely, BEAM)
+        return self._decide_some(replace(hearing, hypotheses=hypotheses, quiet_steps=0), far_nats)
+
+    def search(self, said: np.ndarray, num_kept: int = BEAM) -> tuple[Hypothesis, ...]:
+        """The likeliest words of a whole utterance, the best first: said [F, V]."""
+        hypotheses = self.begin().hypotheses
+        for row in said:
+            likely = [] if row[BLANK] > _SURELY_QUIET else self._find_likely(row)
+            if likely:
+                hypotheses = self._advance(hypotheses, row, likely, num_kept)
+            else:
+                hypotheses = _let_pass(hypotheses, float(row[BLANK]))
+        return hypotheses
 
     def end(self, hearing: Hearing) -> Hearing:
         """The utterance is over: all its words are decided, and what comes is somebody's next."""
-        done = hearing.decide(len(hearing.ids))
-        unread = (*done.unread, *done.ids[done.num_read :])
-        return replace(self.begin(), waiting=done.waiting, unread=unread[-MAX_NOTE_TOKENS:])
+        words = self._write_again(hearing)
+        # what is given out goes on from what was given out before
+        done = hearing.decide(hearing.ids if hearing.num_decided else words)
+        unread = (*done.unread, *words[done.num_read :])[-MAX_NOTE_TOKENS:]
+        return replace(self.begin(), waiting=done.waiting, unread=unread, sound=done.sound)
 
     def read(self, hearing: Hearing) -> tuple[tuple[int, ...], Hearing]:
         """The last words that were heard and not read before, as they are known by now."""
-        ids = (*hearing.unread, *hearing.ids[hearing.num_read :])[-MAX_NOTE_TOKENS:]
-        return ids, replace(hearing, unread=(), num_read=max(hearing.num_read, len(hearing.ids)))
+        words = self._write_again(hearing)
+        ids = (*hearing.unread, *words[hearing.num_read :])[-MAX_NOTE_TOKENS:]
+        return ids, replace(hearing, unread=(), num_read=max(hearing.num_read, len(words)))
+
+    def _write_again(self, hearing: Hearing) -> tuple[int, ...]:
+        """The words of this utterance in the end: of what the ear and the second pass find likeliest, what both together find likeliest."""
+        if not hearing.ids or self.hear_again is None:
+            return hearing.ids
+        heard = self.hear_again(np.stack(hearing.sound))
+        found = (*self.search(heard.second, _SECOND_BEAM), *hearing.hypotheses[:_SECOND_BEAM])
+        priors = {one.ids: one.prior for one in found if one.ids}
+        if not priors:
+            return hearing.ids
+        scores = score_again(heard, list(priors)) + np.array(list(priors.values()))
+        return list(priors)[int(scores.argmax())]
+
+    def _find_likely(self, said: np.ndarray) -> list[int]:
+        return (np.flatnonzero(said[self.first_word :] > _HEARD_AT_LEAST) + self.first_word).tolist()
+
+    def _advance(
+        self, hypotheses: tuple[Hypothesis, ...], said: np.ndarray, likely: list[int], num_kept: int
+    ) -> tuple[Hypothesis, ...]:
+        grown = self._grow(hypotheses, said, likely)
+        best = sorted(grown, key=lambda one: -one.score)[:num_kept]
+        top = best[0].score
+        return tuple(self._settle(one, top) for one in best)
 
     def _hear_nothing(self, hearing: Hearing, blank: float, far_nats: float) -> Hearing:
         quiet = hearing.quiet_steps + 1
@@ -201,7 +285,7 @@ class Transcriber:
         if len(hearing.hypotheses) == 1 and not hearing.ids:
             kept = (replace(hearing.hypotheses[0], blank=0.0, word=_NEVER),)
         else:
-            kept = tuple(replace(one, blank=one.heard + blank, word=_NEVER) for one in hearing.hypotheses)
+            kept = _let_pass(hearing.hypotheses, blank)
         return self._decide_some(replace(hearing, hypotheses=kept, quiet_steps=quiet), far_nats)
 
     def _grow(self, hypotheses: tuple[Hypothesis, ...], said: np.ndarray, likely: list[int]) -> Iterable[Hypothesis]:
@@ -239,13 +323,18 @@ class Transcriber:
         best, first = hearing.hypotheses[0], hearing.num_decided
         if len(best.ids) >= _LONGEST_WORDS:
             return self.end(hearing)
-        if len(best.ids) <= first:
+        if len(best.ids) <= first or far_nats == SURE_NATS:
             return replace(hearing, open_steps=0)
         near = [one.ids for one in hearing.hypotheses if one.score > best.score - far_nats]
         count = first
         while count < len(best.ids) and all(ids[first : count + 1] == best.ids[first : count + 1] for ids in near):
             count += 1
         open_steps = hearing.open_steps + 1
-        if count == first and open_steps > _OPEN_STEPS and far_nats < math.inf:
+        if count == first and open_steps > _OPEN_STEPS:
             count += 1
-        return hearing.decide(count) if count > first else replace(hearing, open_steps=open_steps)
+        return hearing.decide(best.ids[:count]) if count > first else replace(hearing, open_steps=open_steps)
+
+
+def _let_pass(hypotheses: tuple[Hypothesis, ...], blank: float) -> tuple[Hypothesis, ...]:
+    """After a step that says nothing with log-probability `blank`."""
+    return tuple(replace(one, blank=one.heard + blank, word=_NEVER) for one in hypotheses)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from vivavoce.errors import CheckpointError, ConfigError, DataError
 from vivavoce.files import write_json, write_whole
+from vivavoce.omni.rounding import restore_weights, round_weights
 
 FORMAT_VERSION = 1
 SIDE_PIXELS = 64
@@ -168,10 +169,11 @@ class ImageTokenizer(nn.Module):
         dtype = next(self.parameters()).dtype
         return to_pixels(self.decoder(values.to(dtype)))
 
-    def save(self, folder: Path | str, dtype: torch.dtype = torch.float32) -> None:
-        """Write weights and configuration into `folder`."""
+    def save(self, folder: Path | str, *, is_rounded: bool = False) -> None:
+        """Write weights, in float32 or rounded to eight bits, and configuration into `folder`."""
         folder = Path(folder)
-        state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in self.state_dict().items()}
+        state = {name: tensor.detach().contiguous() for name, tensor in self.state_dict().items()}
+        state = round_weights(state) if is_rounded else state
         with write_whole(folder / WEIGHTS_NAME) as temporary:
             save_file(state, temporary)
         write_json(folder / CONFIG_NAME, {"format_version": FORMAT_VERSION, **asdict(self.config)})
@@ -185,7 +187,7 @@ class ImageTokenizer(nn.Module):
         folder = Path(folder)
         model = cls(_read_config(folder))
         try:
-            found = load_file(folder / WEIGHTS_NAME)
+            found = restore_weights(load_file(folder / WEIGHTS_NAME))
         except (OSError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"{folder / WEIGHTS_NAME} cannot be read ({error})") from error
         except Exception as error:
@@ -200,7 +202,7 @@ class ImageTokenizer(nn.Module):
                 f"{folder / WEIGHTS_NAME}: {len(differing)} tensors differ; {name} is {given.get(name)}, "
                 f"need {wanted.get(name)}"
             )
-        model.load_state_dict({name: tensor.float() for name, tensor in found.items()})
+        model.load_state_dict(found)
         return model.eval()
 
 

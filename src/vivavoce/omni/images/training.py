@@ -145,7 +145,7 @@ def train(config: ImageTrainingConfig, path: Path, *, resume: bool = False) -> P
         model.train()
 
     loop.train(take_step, write_sample)
-    model.eval().save(run.path, torch.bfloat16)
+    model.eval().save(run.path)
     run.finish(steps=loop.step, num_parameters=sum(parameter.numel() for parameter in model.parameters()))
     return run.path
 

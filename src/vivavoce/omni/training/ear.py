@@ -56,6 +56,16 @@ sentence came 280 ms after its end, and whoever talks to it has been answered by
 all words sooner (Song et al. 2022, arXiv 2211.00522)."""
 
 
+class Quiet(NamedTuple):
+    """Frames of quiet around an utterance, at most."""
+
+    max_lead: int = _MAX_LEAD_FRAMES
+    max_tail: int = _TAIL_FRAMES
+
+
+_USUAL_QUIET = Quiet()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarTrainConfig:
     """Everything that decides what the trained ear is."""
@@ -127,16 +137,24 @@ class EarBatch(NamedTuple):
 
 class Utterances(Dataset[EarBatch]):
     """`self[step]` is this process's share of that step's batch: every recording once an epoch, in an order by seed, with room,
-    gain and voice drawn anew.
+    gain, voice and the quiet around it drawn anew.
 
     Raises: DataError if there are no recordings, or `size` does not divide among the processes.
     """
 
     def __init__(
-        self, shards: Sequence[Shards], vocabulary: Vocabulary, size: int, *, seed: int, rank: int = 0, world: int = 1
+        self,
+        shards: Sequence[Shards],
+        vocabulary: Vocabulary,
+        size: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        quiet: Quiet = _USUAL_QUIET,
     ) -> None:
         self.shards, self.vocabulary, self.size, self.seed = list(shards), vocabulary, size, seed
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.quiet = rank, world, quiet
         if size % world:
             raise DataError(f"utterances is {size} for {world} processes; need as many each")
         self.places = [(idx, number) for idx, one in enumerate(self.shards) for number in range(len(one))]
@@ -177,7 +195,7 @@ class Utterances(Dataset[EarBatch]):
         mels, ids, letters = [], [], []
         for shard, number in chosen:
             item = self.shards[shard][number]
-            mels.append(place_on_clock(item.array.astype(np.float32), generator))
+            mels.append(place_on_clock(item.array.astype(np.float32), generator, self.quiet))
             ids.append(self.vocabulary.encode(item.about["text"]))
             letters.append(spell_out(item.about["text"]))
         return EarBatch(
@@ -190,14 +208,17 @@ class Utterances(Dataset[EarBatch]):
         )
 
 
-def place_on_clock(mel: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+def place_on_clock(
+    mel: np.ndarray, generator: np.random.Generator | None = None, quiet: Quiet = _USUAL_QUIET
+) -> np.ndarray:
     """A recording [F, 80] in a room, whole clock steps long; without a generator, at once and in silence."""
-    lead = 0
+    lead, tail = 0, _TAIL_FRAMES
     if generator is not None:
-        lead = int(generator.integers(_MAX_LEAD_FRAMES))
+        lead = int(generator.integers(quiet.max_lead))
+        tail = int(generator.integers(_TAIL_FRAMES, quiet.max_tail + 1))
         mel = change_voice(mel, draw_voice_change(generator)) + draw_gain(generator)
         mel = lose_moments(mel, generator)
-    num_frames = -(-(lead + len(mel) + _TAIL_FRAMES) // MEL_FRAMES_PER_STEP) * MEL_FRAMES_PER_STEP
+    num_frames = -(-(lead + len(mel) + tail) // MEL_FRAMES_PER_STEP) * MEL_FRAMES_PER_STEP
     track = np.full((num_frames, MEL_BINS), MEL_FLOOR, np.float32)
     track[lead : lead + len(mel)] = np.maximum(mel, MEL_FLOOR)
     return track if generator is None else put_in_room(track, draw_room(generator), generator)
@@ -218,15 +239,16 @@ def spell_out(text: str) -> list[int]:
 
 def ear_loss(log_probs: Tensor, batch: EarBatch) -> Tensor:
     """Mean over all tokens of -log p(transcript), nats. A transcript with more tokens than steps has no path: 0."""
-    return _ctc(log_probs, batch.lengths, batch.ids, batch.id_lengths)
+    return ctc_loss(log_probs, batch.lengths, batch.ids, batch.id_lengths)
 
 
 def spelling_loss(log_probs: Tensor, batch: EarBatch) -> Tensor:
     """The same of letters, at two frames a clock step."""
-    return _ctc(log_probs, batch.lengths * 2, batch.letters, batch.letter_lengths)
+    return ctc_loss(log_probs, batch.lengths * 2, batch.letters, batch.letter_lengths)
 
 
-def _ctc(log_probs: Tensor, lengths: Tensor, ids: Tensor, id_lengths: Tensor) -> Tensor:
+def ctc_loss(log_probs: Tensor, lengths: Tensor, ids: Tensor, id_lengths: Tensor) -> Tensor:
+    """Mean over all of `ids` of -log p, nats: log_probs [B, T, rows], of which the first `lengths` [B] count."""
     losses = F.ctc_loss(
         log_probs.transpose(0, 1), ids, lengths, id_lengths, blank=BLANK, reduction="sum", zero_infinity=True
     )
@@ -293,13 +315,21 @@ def measure_ear(ear: Ear, batches: Iterator[EarBatch]) -> float:
     ear.eval()
     errors = tokens = 0
     for batch in batches:
-        guesses = ear(batch.mel.to(device)).argmax(-1).cpu()
-        for path, length, ids in zip(guesses, batch.lengths, batch.ids.split(batch.id_lengths.tolist())):
-            heard = [int(idx) for idx in torch.unique_consecutive(path[:length]) if idx != BLANK]
-            errors += _count_edits(ids.tolist(), heard)
-            tokens += len(ids)
+        found = count_token_edits(ear(batch.mel.to(device)), batch.lengths, batch)
+        errors, tokens = errors + found[0], tokens + found[1]
     ear.train(was_training)
     return errors / max(1, tokens)
+
+
+def count_token_edits(log_probs: Tensor, lengths: Tensor, batch: EarBatch) -> tuple[int, int]:
+    """Edits of the greedy paths of log_probs [B, T, rows], the first `lengths` [B] of each, and how many tokens were said."""
+    errors = tokens = 0
+    transcripts = batch.ids.cpu().split(batch.id_lengths.tolist())
+    for path, length, ids in zip(log_probs.argmax(-1).cpu(), lengths, transcripts):
+        heard = [int(idx) for idx in torch.unique_consecutive(path[:length]) if idx != BLANK]
+        errors += _count_edits(ids.tolist(), heard)
+        tokens += len(ids)
+    return errors, tokens
 
 
 def _count_edits(true: Sequence[int], heard: Sequence[int]) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from vivavoce.content import Audio
 from vivavoce.data.example import MUMBLED_VOICE, Sound, Speech
@@ -125,19 +126,20 @@ def _prepare(source: Shards, out: Path, make: Callable[[Sequence[Item]], Made]) 
 
 def digest_codes(codec: Codec) -> str:
     """Digest of what decides the codes: the encoder and the cut. The decoder may go on training."""
-    digest = hashlib.sha256(str(_ONSET_S).encode())
-    for name, tensor in sorted(codec.encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.float().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return digest_weights(codec.encoder, str(_ONSET_S))
 
 
 def digest_ear(ear: Ear, vocabulary: Vocabulary) -> str:
     """Digest of what decides the alignments."""
-    digest = hashlib.sha256(vocabulary.digest.encode())
-    for name, tensor in sorted(ear.state_dict().items()):
+    return digest_weights(ear, vocabulary.digest)
+
+
+def digest_weights(module: nn.Module, beside: str = "") -> str:
+    """Digest of all tensors of a module, and of a text."""
+    digest = hashlib.sha256(beside.encode())
+    for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.float().numpy().tobytes())
+        digest.update(tensor.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

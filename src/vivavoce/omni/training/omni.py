@@ -62,8 +62,8 @@ class OmniTrainConfig:
     """peak learning rate of embeddings, heads and vectors"""
     sense_rate: float = 2e-4
     """peak learning rate of stem and eye, by AdamW: at the tables' rate 200 steps undid what they had been taught; 0 leaves
-    them as they are, and saves their backward pass. The scribe has no part in the trunk's losses: where the stem has learned, teach
-    it anew (`viva train ear --stem held`)"""
+    them as they are, and saves their backward pass. Scribe and second pass have no part in the trunk's losses: where the stem has
+    learned, teach them anew (`viva train ear --stem held`, `viva train second-pass`)"""
     weight_decay: float = 0.02
     is_bf16: bool = True
     """matrix products in bfloat16"""
@@ -80,7 +80,7 @@ class OmniTrainConfig:
 
 
 _SENSES = ("stem.", "eye.")
-_SCRIBE = "scribe."
+_WRITERS = ("scribe.", "second_pass.")
 
 
 def make_optimizers(model: nn.Module, config: OmniTrainConfig) -> dict[str, Optimizer]:
@@ -94,7 +94,7 @@ def make_optimizers(model: nn.Module, config: OmniTrainConfig) -> dict[str, Opti
         if id(parameter) in seen or not parameter.requires_grad:
             continue
         seen.add(id(parameter))
-        if name.startswith(_SCRIBE):
+        if name.startswith(_WRITERS):
             parameter.requires_grad_(False)
             continue
         if name.startswith(_SENSES):

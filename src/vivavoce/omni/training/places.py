@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
 from functools import partial
@@ -18,10 +19,13 @@ from vivavoce.omni.codec.storage import load_codec
 from vivavoce.omni.configuration import OmniConfig
 from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
 from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.second_pass import SecondPass
+from vivavoce.omni.stem import Stem
 from vivavoce.omni.training.ear import Ear
 from vivavoce.omni.training.eye import Namer
-from vivavoce.omni.training.features import digest_codes, prepare_mels
+from vivavoce.omni.training.features import digest_codes, digest_weights, prepare_mels
 from vivavoce.omni.training.loop import LoopConfig, load_weights
+from vivavoce.omni.training.second_pass import Listener
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, train_vocabulary
 
 
@@ -139,6 +143,19 @@ def start_ear(run: Path, shape: OmniConfig, vocabulary: Vocabulary) -> Ear:
     ear.stem.load_state_dict(trunk.stem.state_dict())
     ear.scribe.load_state_dict(trunk.scribe.state_dict())
     return ear
+
+
+def load_second_pass(run: Path, shape: OmniConfig, stem: Stem) -> SecondPass:
+    """The second pass of a run of `viva train second-pass`, which was taught over `stem`.
+
+    Raises: ConfigError if it was taught over another, or there is no state; CheckpointError if it has another shape.
+    """
+    weights = find_weights(run)
+    if json.loads((run / "config.json").read_text())["config"]["stem"] != digest_weights(stem):
+        raise ConfigError(f"the second pass in {run} was taught over another stem; teach one over this: --start-from")
+    listener = Listener(shape, stem)
+    load_weights(weights, {"listener": listener})
+    return listener.second_pass
 
 
 def load_trunk(run: Path, shape: OmniConfig) -> OmniForConversation:

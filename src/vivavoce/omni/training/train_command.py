@@ -48,6 +48,7 @@ from vivavoce.omni.training.places import (
     is_held_out,
     load_ear,
     load_namer,
+    load_second_pass,
     load_trunk,
     prepare_user_mels,
     set_up,
@@ -264,6 +265,7 @@ def pack(
     run: Path,
     codec: Path,
     images: Path,
+    second_pass: Path | None = None,
     out: Path = Path("checkpoints/nano"),
     card: Path | None = None,
     speak_bias: float = 0.0,
@@ -274,6 +276,7 @@ def pack(
         run: run directory of viva train omni.
         codec: folder of the speech codec.
         images: folder of the image tokenizer.
+        second_pass: run of `viva train second-pass`, taught over this run's stem; else what the run has.
         out: folder to write.
         card: model card to put in as README.md.
         speak_bias: how much these weights have to be pushed to answer in time (recipes/serve_foresight.py); it can be changed in
@@ -282,6 +285,8 @@ def pack(
     shape = PRESETS[json.loads((run / "config.json").read_text())["config"]["preset"]]()
     model = load_trunk(run, shape)
     vocabulary = load_vocabulary(run, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
+    if second_pass is not None:
+        model.second_pass = load_second_pass(second_pass, shape, model.stem)
     model.config.speak_bias = speak_bias
     text = card.read_text() if card is not None else ""
     save_checkpoint(out, model, vocabulary, codec=_find_codec(codec), images=_find_pictures(images), card=text)

@@ -61,13 +61,12 @@ class AnswerQueue:
 class GuardedAnswer:
     """Pieces of an answer that the guards let through. After the last, `finding` says whether one cut it short.
 
-    Unless `is_streamed`, nothing is given out before the whole has been judged.
+    Unless the request is streamed, nothing is given out before the whole has been judged.
     """
 
-    def __init__(self, worker: Worker, request: AnswerRequest, *, is_streamed: bool = True) -> None:
+    def __init__(self, worker: Worker, request: AnswerRequest) -> None:
         self._worker = worker
         self._request = request
-        self._is_streamed = is_streamed
         self._guards = worker.make_guards()
         self._text = ""
         self.finding: Finding | None = None
@@ -103,7 +102,7 @@ class GuardedAnswer:
             async for delta in self._port:
                 self._count(delta)
                 for piece in self._judge(delta):
-                    if self._is_streamed:
+                    if self._request.is_streamed:
                         yield piece
                     else:
                         kept.append(piece)

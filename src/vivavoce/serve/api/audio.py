@@ -70,7 +70,7 @@ async def read_aloud(body: SpeechRequest, request: Request):
         task="read",
         is_streamed=is_streamed,
     )
-    answer = GuardedAnswer(worker, spoken, is_streamed=is_streamed)
+    answer = GuardedAnswer(worker, spoken)
     await answer.start()
     if answer.finding is not None:
         raise _refused(answer)
@@ -151,8 +151,9 @@ async def transcribe(
         raise WireError(f"language is {language!r:.40}; the model understands English (en) only", param="language")
     data = await file.read()
     audio = await run_decoding(read_audio, data, max_s=worker.limits.max_media_s)
-    heard = AnswerRequest(conversation=Conversation((user(audio),)), outputs=frozenset({"text"}), task="transcribe")
-    answer = GuardedAnswer(worker, heard, is_streamed=stream)
+    conversation = Conversation((user(audio),))
+    heard = AnswerRequest(conversation=conversation, outputs=frozenset({"text"}), task="transcribe", is_streamed=stream)
+    answer = GuardedAnswer(worker, heard)
     await answer.start()
     if stream:
         return StreamingResponse(send_events(_stream_transcript(answer)), media_type="text/event-stream")

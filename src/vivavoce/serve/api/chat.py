@@ -210,8 +210,8 @@ async def complete_chat(body: ChatRequest, request: Request):
             max_tokens=max_tokens,
             temperature=body.temperature,
             seed=(body.seed or 0) % 2**31,
+            is_streamed=body.stream,
         ),
-        is_streamed=body.stream,
     )
     await answer.start()
     if body.stream:

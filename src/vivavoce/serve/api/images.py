@@ -130,7 +130,7 @@ def _make_answer(worker: Worker, body: ImageRequest, idx: int) -> GuardedAnswer:
         task="draw",
         seed=((body.seed if body.seed is not None else time.time_ns()) + idx) % 2**31,
     )
-    return GuardedAnswer(worker, drawn, is_streamed=False)
+    return GuardedAnswer(worker, drawn)
 
 
 async def _draw(answer: GuardedAnswer, *, is_started: bool = False) -> Image:

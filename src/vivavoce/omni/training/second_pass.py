@@ -1,0 +1,147 @@
+"""Teaching the second pass, over an ear that stays as it is: connectionist temporal classification, as the ear learned.
+
+Nothing that the trunk hears changes by it, so a checkpoint gets a new one without learning anew. Utterances are as the ear has
+them, but quiet follows for as long as it may before a turn is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
+
+from vivavoce.errors import ConfigError
+from vivavoce.omni.configuration import PRESETS, OmniConfig
+from vivavoce.omni.network import make_second_pass
+from vivavoce.omni.second_pass import FRAMES_PER_STEP, Said
+from vivavoce.omni.stem import Stem
+from vivavoce.omni.training.batches import load_batches
+from vivavoce.omni.training.ear import LETTERS, EarBatch, Quiet, Utterances, count_token_edits, ctc_loss
+from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample
+from vivavoce.omni.training.parallel import average_gradients
+from vivavoce.run import Run
+
+QUIET = Quiet(max_lead=80, max_tail=40)
+"""Around an utterance in use: before it a second at most, after it four clock steps, when it is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondPassTrainConfig:
+    """Everything that decides what the trained second pass is."""
+
+    preset: str = "nano"
+    """nano, small or tiny"""
+    stem: str = ""
+    """digest of the stem that it hears through"""
+    again_from: str = ""
+    """digest of the second pass that it goes on from; empty: none"""
+    data: str = ""
+    """digest of the rendered data"""
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000, warmup_steps=100, decay_share=0.6))
+    utterances: int = 64
+    """utterances of one optimiser step, over all processes"""
+    rate: float = 2e-3
+    """peak learning rate"""
+    spelling_weight: float = 0.3
+    """of the letters half way up (hierarchical CTC, arXiv 1807.07104)"""
+    is_bf16: bool = True
+    """matrix products in bfloat16"""
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ConfigError(f"preset is {self.preset!r}; there are {', '.join(PRESETS)}")
+        if self.utterances < 1:
+            raise ConfigError(f"utterances is {self.utterances}; need at least 1")
+
+
+class Listener(nn.Module):
+    """The second pass, one linear layer to letters half way up, and the stem, which does not learn."""
+
+    def __init__(self, config: OmniConfig, stem: Stem) -> None:
+        super().__init__()
+        self.second_pass = make_second_pass(config)
+        self.spelling = nn.Linear(config.second_pass_width, len(LETTERS) + 1)
+        self._stem = [stem.eval().requires_grad_(False)]  # in a list, so that it is no part of what is saved
+
+    def move_to(self, device: torch.device) -> None:
+        """All of it, the stem too."""
+        nn.Module.to(self, device)
+        nn.Module.to(self._stem[0], device)
+
+    def forward(self, batch: EarBatch) -> Said:
+        """What was said in each utterance."""
+        with torch.no_grad():
+            coarse, fine = self._stem[0].hear_finely(batch.mel)
+        return self.second_pass(batch.mel, fine, coarse, batch.lengths)
+
+    def spell(self, said: Said) -> Tensor:
+        """Log-probabilities of letters at 25 Hz, blank first, [B, 2 T, letters + 1] float32."""
+        return self.spelling(said.middle).float().log_softmax(-1)
+
+
+def train_second_pass(
+    listener: Listener,
+    run: Run,
+    config: SecondPassTrainConfig,
+    batches: Utterances,
+    *,
+    num_workers: int = 1,
+    write_sample: WriteSample | None = None,
+) -> None:
+    """Train `listener` in place until `config.loop.steps`; resumes from the run's newest state."""
+    named = list(listener.named_parameters())
+    is_matrix = {name: tensor.ndim == 2 and ".blocks." in name for name, tensor in named}
+    others = [tensor for name, tensor in named if not is_matrix[name]]
+    optimizers: dict[str, Optimizer] = {
+        "adamw": AdamW(others, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.02),
+        "muon": Muon(
+            [tensor for name, tensor in named if is_matrix[name]],
+            lr=config.rate,
+            weight_decay=0.02,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+    }
+    loop = Loop(run, config.loop, {"listener": listener}, optimizers, is_main=batches.rank == 0)
+    device = next(listener.parameters()).device
+    stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers, device=device)
+    listener.train()
+
+    def take_step(step: int) -> Mapping[str, float | Tensor]:
+        batch = next(stream).to(device)
+        for optimizer in optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.is_bf16):
+            said = listener(batch)
+            spelled = listener.spell(said)
+        lengths = batch.lengths * FRAMES_PER_STEP
+        loss = ctc_loss(said.said, lengths, batch.ids, batch.id_lengths)
+        spelling = ctc_loss(spelled, lengths, batch.letters, batch.letter_lengths)
+        (loss + config.spelling_weight * spelling).backward()
+        if batches.world > 1:
+            average_gradients(tensor for _, tensor in named)
+        norm = nn.utils.clip_grad_norm_(listener.parameters(), 1.0)
+        for optimizer in optimizers.values():
+            optimizer.step()
+        return {
+            "loss/ctc_nats": loss.detach(),
+            "loss/spelling_nats": spelling.detach(),
+            "train/gradient_norm": norm,
+        }
+
+    loop.train(take_step, write_sample)
+
+
+@torch.no_grad()
+def measure_second_pass(listener: Listener, batches: Iterator[EarBatch]) -> float:
+    """Token error rate of the greedy path: edits over reference tokens, all utterances together."""
+    device = next(listener.parameters()).device
+    listener.eval()
+    errors = tokens = 0
+    for batch in batches:
+        found = count_token_edits(listener(batch.to(device)).said, batch.lengths * FRAMES_PER_STEP, batch)
+        errors, tokens = errors + found[0], tokens + found[1]
+    listener.train()
+    return errors / max(1, tokens)
