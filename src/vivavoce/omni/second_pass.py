@@ -2,7 +2,8 @@
 
 The ear and its scribe decide words as they come, from the past alone. When the model takes its turn, all of what was said is there,
 and a sound is easier to tell by what follows it. So these layers look both ways over the ear's own features (cascaded encoders:
-Narayanan et al. 2021, arXiv 2010.14606), and the note that the trunk reads is written from them (`engine.transcriber.search`).
+Narayanan et al. 2021, arXiv 2010.14606), and the note that the trunk reads is what they and the ear find likeliest
+(`engine.transcriber`).
 A block is a convolution over half a second, then attention over the whole utterance, which knows the speaker.
 """
 

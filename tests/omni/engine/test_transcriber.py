@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 from vivavoce.omni.configuration import make_tiny
 from vivavoce.omni.engine.torch_backend import find_language
 from vivavoce.omni.engine.transcriber import (
+    _LONGEST_STEPS,
     _LONGEST_WORDS,
     AT_ONCE_NATS,
     BLANK,
@@ -24,6 +25,7 @@ from vivavoce.omni.engine.transcriber import (
     LanguageWeights,
     Transcriber,
 )
+from vivavoce.omni.layout import MAX_NOTE_TOKENS
 from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.scribe import Scribe, expectation_loss
 from vivavoce.omni.vocabulary import START_ROW
@@ -283,3 +285,18 @@ def test_who_was_not_heard_is_not_heard_again() -> None:
     hearing = hear(transcriber, [0] * 30, 0, transcriber.begin())
     assert transcriber.read(hearing)[0] == ()
     assert not again.sounds
+
+
+def test_of_a_long_utterance_the_ears_words_stay() -> None:
+    again = SecondPass()
+    transcriber = Transcriber(make_language(1), FIRST_WORD, again)
+    said = [3, 0] * ((_LONGEST_STEPS - 11) // 2)
+    # eleven steps of quiet before the first word belong to it
+    hearing = hear(transcriber, [0] * 20 + said + [0], 0, transcriber.begin())
+    assert len(hearing.sound) == _LONGEST_STEPS
+    assert transcriber.read(hearing)[0] == (5,)
+    hearing = hear(transcriber, [4], 90, hearing)
+    ids, _ = transcriber.read(hearing)
+    assert ids == hearing.ids[-MAX_NOTE_TOKENS:]
+    assert set(ids) == {3, 4}
+    assert len(again.sounds) == 1
