@@ -29,7 +29,7 @@ def test_the_map_of_the_readme_is_the_tree() -> None:
 def test_every_command_on_a_page_exists(page: Path) -> None:
     table = load_commands()
     text = page.read_text()
-    written = re.findall(r"(?:^\s*\$ |`)viva ((?:[a-z]+)(?: [a-z]+)?)", text, re.MULTILINE)
+    written = re.findall(r"(?:^\s*\$ |`)viva ([a-z]+(?: [a-z][a-z-]*)?)", text, re.MULTILINE)
     unknown = [
         words
         for words in written
