@@ -20,6 +20,7 @@ from vivavoce.omni.configuration import MEL_BINS
 FRAMES_PER_STEP = 2
 """Frames of the second pass in a clock step: 25 Hz, the rate of the stem's stage that spells."""
 MEL_PER_FRAME = 4
+"""Frames of the mel in one of those."""
 _KERNEL = 15
 _HEAD_WIDTH = 64
 

@@ -268,17 +268,7 @@ def train_ear(
     ear.stem.requires_grad_(not config.is_stem_held)
     ear.spelling.requires_grad_(not config.is_stem_held)
     named = [(name, tensor) for name, tensor in ear.named_parameters() if tensor.requires_grad]
-    is_matrix = {name: tensor.ndim == 2 and name.startswith("stem.") for name, tensor in named}
-    optimizers: dict[str, Optimizer] = {
-        "adamw": AdamW(
-            [tensor for name, tensor in named if not is_matrix[name]],
-            lr=config.rate,
-            betas=(0.9, 0.98),
-            weight_decay=0.02,
-        ),
-    }
-    if matrices := [tensor for name, tensor in named if is_matrix[name]]:
-        optimizers["muon"] = Muon(matrices, lr=config.rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
+    optimizers = make_optimizers(named, config.rate, matrices_in="stem.")
     loop = Loop(run, config.loop, {"ear": ear}, optimizers, is_main=batches.rank == 0)
     device = next(ear.parameters()).device
     stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers, device=device)
@@ -286,18 +276,12 @@ def train_ear(
 
     def take_step(step: int) -> Mapping[str, float | Tensor]:
         batch = next(stream).to(device)
-        for optimizer in optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.is_bf16):
             log_probs, spelled = ear.spell(batch.mel, is_apart=config.is_spelling_apart)
         loss, spelling = ear_loss(log_probs, batch), spelling_loss(spelled, batch)
         expected = expectation_loss(ear.scribe, [ids.tolist() for ids in batch.ids.split(batch.id_lengths.tolist())])
-        (loss + expected + (0.0 if config.is_stem_held else config.spelling_weight * spelling)).backward()
-        if batches.world > 1:
-            average_gradients(tensor for _, tensor in named)
-        norm = nn.utils.clip_grad_norm_(ear.parameters(), 1.0)
-        for optimizer in optimizers.values():
-            optimizer.step()
+        total = loss + expected + (0.0 if config.is_stem_held else config.spelling_weight * spelling)
+        norm = update_all(optimizers, total, [tensor for _, tensor in named], batches.world)
         return {
             "loss/ctc_nats": loss.detach(),
             "loss/spelling_nats": spelling.detach(),
@@ -306,6 +290,35 @@ def train_ear(
         }
 
     loop.train(take_step, write_sample)
+
+
+def make_optimizers(
+    named: Sequence[tuple[str, nn.Parameter]], rate: float, *, matrices_in: str
+) -> dict[str, Optimizer]:
+    """Muon for the matrices whose names hold `matrices_in`, AdamW for all else."""
+    matrices = [tensor for name, tensor in named if tensor.ndim == 2 and matrices_in in name]
+    muons = {id(tensor) for tensor in matrices}
+    others = [tensor for _, tensor in named if id(tensor) not in muons]
+    optimizers: dict[str, Optimizer] = {"adamw": AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.02)}
+    if matrices:
+        optimizers["muon"] = Muon(matrices, lr=rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
+    return optimizers
+
+
+def update_all(
+    optimizers: Mapping[str, Optimizer], loss: Tensor, learned: Sequence[nn.Parameter], world: int
+) -> Tensor:
+    """Backward and one step of all optimisers, gradients being the mean over `world` processes; returns their norm before clipping
+    to 1."""
+    for optimizer in optimizers.values():
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if world > 1:
+        average_gradients(learned)
+    norm = nn.utils.clip_grad_norm_(learned, 1.0)
+    for optimizer in optimizers.values():
+        optimizer.step()
+    return norm
 
 
 @torch.no_grad()

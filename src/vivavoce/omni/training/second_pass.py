@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
 
 from vivavoce.errors import ConfigError
 from vivavoce.omni.configuration import PRESETS, OmniConfig
@@ -19,9 +18,17 @@ from vivavoce.omni.network import make_second_pass
 from vivavoce.omni.second_pass import FRAMES_PER_STEP, Said
 from vivavoce.omni.stem import Stem
 from vivavoce.omni.training.batches import load_batches
-from vivavoce.omni.training.ear import LETTERS, EarBatch, Quiet, Utterances, count_token_edits, ctc_loss
+from vivavoce.omni.training.ear import (
+    LETTERS,
+    EarBatch,
+    Quiet,
+    Utterances,
+    count_token_edits,
+    ctc_loss,
+    make_optimizers,
+    update_all,
+)
 from vivavoce.omni.training.loop import Loop, LoopConfig, WriteSample
-from vivavoce.omni.training.parallel import average_gradients
 from vivavoce.run import Run
 
 QUIET = Quiet(max_lead=80, max_tail=40)
@@ -93,17 +100,7 @@ def train_second_pass(
 ) -> None:
     """Train `listener` in place until `config.loop.steps`; resumes from the run's newest state."""
     named = list(listener.named_parameters())
-    is_matrix = {name: tensor.ndim == 2 and ".blocks." in name for name, tensor in named}
-    others = [tensor for name, tensor in named if not is_matrix[name]]
-    optimizers: dict[str, Optimizer] = {
-        "adamw": AdamW(others, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.02),
-        "muon": Muon(
-            [tensor for name, tensor in named if is_matrix[name]],
-            lr=config.rate,
-            weight_decay=0.02,
-            adjust_lr_fn="match_rms_adamw",
-        ),
-    }
+    optimizers = make_optimizers(named, config.rate, matrices_in=".blocks.")
     loop = Loop(run, config.loop, {"listener": listener}, optimizers, is_main=batches.rank == 0)
     device = next(listener.parameters()).device
     stream = load_batches(batches, range(loop.step, config.loop.steps), num_workers=num_workers, device=device)
@@ -111,20 +108,14 @@ def train_second_pass(
 
     def take_step(step: int) -> Mapping[str, float | Tensor]:
         batch = next(stream).to(device)
-        for optimizer in optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.is_bf16):
             said = listener(batch)
             spelled = listener.spell(said)
         lengths = batch.lengths * FRAMES_PER_STEP
         loss = ctc_loss(said.said, lengths, batch.ids, batch.id_lengths)
         spelling = ctc_loss(spelled, lengths, batch.letters, batch.letter_lengths)
-        (loss + config.spelling_weight * spelling).backward()
-        if batches.world > 1:
-            average_gradients(tensor for _, tensor in named)
-        norm = nn.utils.clip_grad_norm_(listener.parameters(), 1.0)
-        for optimizer in optimizers.values():
-            optimizer.step()
+        total = loss + config.spelling_weight * spelling
+        norm = update_all(optimizers, total, [tensor for _, tensor in named], batches.world)
         return {
             "loss/ctc_nats": loss.detach(),
             "loss/spelling_nats": spelling.detach(),
