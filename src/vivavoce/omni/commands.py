@@ -15,6 +15,11 @@ COMMANDS: dict[str, Command] = {
         "teach the second pass over an ear that stays",
         extra="train",
     ),
+    "train language": Command(
+        "vivavoce.omni.training.language_command:train",
+        "teach the scribe's language model, on texts alone",
+        extra="train",
+    ),
     "train average": Command(
         "vivavoce.omni.training.average_command:average", "the mean of several runs' weights, to start others from"
     ),

@@ -19,11 +19,13 @@ from vivavoce.omni.codec.storage import load_codec
 from vivavoce.omni.configuration import OmniConfig
 from vivavoce.omni.images.network import WEIGHTS_NAME as IMAGE_WEIGHTS
 from vivavoce.omni.network import OmniForConversation
+from vivavoce.omni.scribe import Scribe
 from vivavoce.omni.second_pass import SecondPass
 from vivavoce.omni.stem import Stem
 from vivavoce.omni.training.ear import Ear
 from vivavoce.omni.training.eye import Namer
 from vivavoce.omni.training.features import digest_codes, digest_weights, prepare_mels
+from vivavoce.omni.training.language import LanguageModelling
 from vivavoce.omni.training.loop import LoopConfig, load_weights
 from vivavoce.omni.training.second_pass import Listener
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, train_vocabulary
@@ -156,6 +158,20 @@ def load_second_pass(run: Path, shape: OmniConfig, stem: Stem) -> SecondPass:
     listener = Listener(shape, stem)
     load_weights(weights, {"listener": listener})
     return listener.second_pass
+
+
+def load_language(run: Path, scribe: Scribe, vocabulary: Vocabulary) -> None:
+    """Put the language model of a run of `viva train language` into `scribe`.
+
+    Raises: ConfigError if it knows another vocabulary, or there is no state; CheckpointError if it has another shape.
+    """
+    weights = find_weights(run)
+    own = load_vocabulary(run, num_text_ids=vocabulary.num_text_ids, num_image_codes=vocabulary.num_image_codes)
+    if own.digest != vocabulary.digest:
+        raise ConfigError(
+            f"the language model in {run} knows another vocabulary; teach one of this run's: --start-from"
+        )
+    load_weights(weights, {"language": LanguageModelling(scribe)})
 
 
 def load_trunk(run: Path, shape: OmniConfig) -> OmniForConversation:

@@ -47,6 +47,7 @@ from vivavoce.omni.training.places import (
     find_weights,
     is_held_out,
     load_ear,
+    load_language,
     load_namer,
     load_second_pass,
     load_trunk,
@@ -266,6 +267,7 @@ def pack(
     codec: Path,
     images: Path,
     second_pass: Path | None = None,
+    language: Path | None = None,
     out: Path = Path("checkpoints/nano"),
     card: Path | None = None,
     speak_bias: float = 0.0,
@@ -277,6 +279,7 @@ def pack(
         codec: folder of the speech codec.
         images: folder of the image tokenizer.
         second_pass: run of `viva train second-pass`, taught over this run's stem; else what the run has.
+        language: run of `viva train language`; else what the run has.
         out: folder to write.
         card: model card to put in as README.md.
         speak_bias: how much these weights have to be pushed to answer in time (recipes/serve_foresight.py); it can be changed in
@@ -287,6 +290,8 @@ def pack(
     vocabulary = load_vocabulary(run, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
     if second_pass is not None:
         model.second_pass = load_second_pass(second_pass, shape, model.stem)
+    if language is not None:
+        load_language(language, model.scribe, vocabulary)
     model.config.speak_bias = speak_bias
     text = card.read_text() if card is not None else ""
     save_checkpoint(out, model, vocabulary, codec=_find_codec(codec), images=_find_pictures(images), card=text)
