@@ -54,6 +54,8 @@ class SlotOutput:
         last (pcm None).
     pcm: [1920] float32 at 24,000 Hz while the slot speaks, None while it is silent.
     own_text, user_text: what was added to the model's own text and to its transcript of the user; "" mostly.
+    settled_text: utterances of the user that are over, as they are known in the end: stands for all of `user_text` since the last
+        such; "" mostly, and always of an engine that never thinks again.
     images: pictures finished in this step.
     token_steps: steps that were run before this clock step (inserts, drawing); for accounts of use. heard_steps:
         those among them in which recordings were heard.
@@ -64,6 +66,7 @@ class SlotOutput:
     pcm: np.ndarray | None = None
     own_text: str = ""
     user_text: str = ""
+    settled_text: str = ""
     images: tuple[Image, ...] = ()
     token_steps: int = 0
     heard_steps: int = 0

@@ -6,6 +6,7 @@ Also the running transcript of the user, which the model writes some steps late.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -161,17 +162,38 @@ class Hearing:
         self._kept.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A transcript so far. settled: of utterances that are over, as they are known in the end; loose: what was told since."""
+
+    settled: str = ""
+    loose: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return f"{self.settled} {self.loose.lstrip()}".rstrip() if self.settled else self.loose
+
+    def settle(self, text: str) -> _Running:
+        """What was loose is known to be `text`."""
+        return _Running(f"{self.settled} {text}".strip())
+
+
 class Transcripts:
     """Which user item each piece of the running transcript belongs to."""
 
     def __init__(self) -> None:
-        self.early_text = ""
-        """Text of the turn that is not over yet."""
         self.open_item_id: str | None = None
         """The committed item whose transcript is still growing."""
-        self.text = ""
-        """Its transcript so far."""
+        self._early, self._open = _Running(), _Running()
+        self._is_cut = False
+        """The utterance that goes on began in a turn that is closed: what it is in the end belongs to two."""
         self._steps_left = 0
+
+    @property
+    def early_text(self) -> str:
+        """Text of the turn that is not over yet."""
+        return self._early.text
 
     @property
     def is_pending(self) -> bool:
@@ -180,17 +202,27 @@ class Transcripts:
 
     def commit(self, item_id: str) -> str:
         """A turn ended and is now `item_id`; return its text so far."""
-        self.open_item_id, self.text, self.early_text = item_id, self.early_text, ""
+        self.open_item_id, self._open, self._early = item_id, self._early, _Running()
         self._steps_left = TRANSCRIPT_LAG_STEPS
-        return self.text
+        return self._open.text
 
     def add(self, delta: str) -> str | None:
         """One clock step's text; return the id of the item it belongs to, None while that turn goes on."""
         if self.open_item_id is None:
-            self.early_text += delta
+            self._early = replace(self._early, loose=self._early.loose + delta)
             return None
-        self.text += delta
+        self._open = replace(self._open, loose=self._open.loose + delta)
         return self.open_item_id
+
+    def settle(self, text: str) -> None:
+        """What was added since the last such is known to be `text`; if that began in a turn that is closed, what was told stays."""
+        running = self._early if self.open_item_id is None else self._open
+        running = running.settle(running.loose.strip() if self._is_cut else text)
+        self._is_cut = False
+        if self.open_item_id is None:
+            self._early = running
+        else:
+            self._open = running
 
     def tick(self) -> bool:
         """Count one clock step; True if the open transcript is complete now."""
@@ -203,8 +235,10 @@ class Transcripts:
         """Id and text of the transcript that is complete."""
         assert self.open_item_id is not None
         item_id, self.open_item_id = self.open_item_id, None
-        return item_id, self.text.strip()
+        self._is_cut = self._is_cut or bool(self._open.loose)
+        return item_id, self._open.text.strip()
 
     def forget_early(self) -> None:
         """The turn that is going on was cleared."""
-        self.early_text = ""
+        self._is_cut = self._is_cut or bool(self._early.loose)
+        self._early = _Running()

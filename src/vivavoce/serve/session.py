@@ -142,7 +142,7 @@ class RealtimeSession:
         fed, is_replay = self.context.note(output.frame_idx)
         self.replies.usage_in.note_read(output, is_heard=fed.user_pcm is not None, messages=fed.inserts)
         if not is_replay:
-            self.turn.note_transcript(output.user_text)
+            self.turn.note_transcript(output.user_text, output.settled_text)
         if output.event == "speak":
             self.speech.begin(output.frame_idx, now_s)
         if self.state is State.SPEAKING:

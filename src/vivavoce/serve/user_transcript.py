@@ -47,13 +47,16 @@ class UserTranscript:
         if self.early_text and self._is_streamed_early:
             self._emit_delta(item_id, self.early_text)
 
-    def note(self, delta: str, *, told_item_id: str | None, is_heard: bool) -> None:
-        """One clock step's text. told_item_id: the turn going on, if announced; is_heard: nothing committed waits."""
+    def note(self, delta: str, settled: str, *, told_item_id: str | None, is_heard: bool) -> None:
+        """One clock step's text, and utterances that are over, as they are known in the end: only a whole transcript has these words.
+        told_item_id: the turn going on, if announced; is_heard: nothing committed waits."""
         item_id = self._pieces.add(delta) if delta else None
         if item_id is not None:
             self._emit_delta(item_id, delta)
         elif delta and self._is_streamed_early and told_item_id:
             self._emit_delta(told_item_id, delta)
+        if settled:
+            self._pieces.settle(settled)
         if is_heard and self._pieces.tick():
             self.finish()
 

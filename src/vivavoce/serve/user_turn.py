@@ -82,10 +82,11 @@ class UserTurn:
         elif detection.interrupt_response and self.taking.is_barging_in:
             self.interrupt()
 
-    def note_transcript(self, delta: str) -> None:
-        """One clock step's piece of the user's transcript."""
+    def note_transcript(self, delta: str, settled: str) -> None:
+        """One clock step's piece of the user's transcript, and what was said in utterances that are over, as it is known in the end."""
         told_item_id = self._item_id if self._is_told else None
-        self.transcript.note(delta, told_item_id=told_item_id, is_heard=not self.hearing.committed_waiting)
+        is_heard = not self.hearing.committed_waiting
+        self.transcript.note(delta, settled, told_item_id=told_item_id, is_heard=is_heard)
 
     def _start(self, edge: SpeechEdge) -> None:
         session = self._session

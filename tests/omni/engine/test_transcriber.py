@@ -300,3 +300,26 @@ def test_of_a_long_utterance_the_ears_words_stay() -> None:
     assert ids == hearing.ids[-MAX_NOTE_TOKENS:]
     assert set(ids) == {3, 4}
     assert len(again.sounds) == 1
+
+
+def test_an_utterance_is_told_in_the_end_once_its_words_are_given_out() -> None:
+    transcriber = Transcriber(make_language(1), FIRST_WORD, SecondPass())
+    hearing = hear(transcriber, [3, 4, 0, 0, 0], 0, transcriber.begin())
+    given, told = [], []
+    for _ in range(4):
+        word, ended, hearing = hearing.give_out()
+        given.append(word and word.idx)
+        told.append(ended)
+        # the utterance ends while its first word is out and its second is not
+        hearing = hear(transcriber, [0], 5, hearing)
+    assert given == [3, 4, None, None]
+    assert told == [[], [(5,)], [], []]
+    # of words that were given out before the utterance was over, once it is
+    hearing = hear(transcriber, [4, 4, 4], 9, hearing, 1e-9)
+    while hearing.waiting:
+        _, ended, hearing = hearing.give_out()
+        assert not ended
+    hearing = hear(transcriber, [0, 0, 0], 12, hearing)
+    assert hearing.give_out()[1] == []
+    hearing = hear(transcriber, [0], 15, hearing)
+    assert hearing.give_out()[:2] == (None, [(5,)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.omni.training.broken import BrokenAt
 from vivavoce.data.example import Speech
 from vivavoce.data.voices.shards import Shards, write_part
 from vivavoce.errors import CheckpointError, ConfigError, DataError
@@ -151,12 +152,13 @@ def train(
     torch.manual_seed(0)
     ear = Ear(make_tiny())
     batches = Utterances([Shards(mels)], vocabulary, 2, seed=0)
-    if stop:
-        whole = batches.__class__.__getitem__
-        batches.__class__ = type(
-            "Broken", (Utterances,), {"__getitem__": lambda self, step: whole(self, step) if step < stop else 1 / 0}
-        )
-    train_ear(ear, Run.open(folder, config, resume=resume), config, batches, num_workers=0)
+    train_ear(
+        ear,
+        Run.open(folder, config, resume=resume),
+        config,
+        BrokenAt(batches, stop) if stop else batches,
+        num_workers=0,
+    )
     return ear
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.omni.training.broken import BrokenAt
 from tests.omni.training.test_ear import vocabulary  # noqa: F401 - fixture
 from vivavoce.data.pools import TASKS, list_items
 from vivavoce.errors import ConfigError
@@ -41,14 +42,9 @@ def train(
     loop = LoopConfig(steps=steps, warmup_steps=2, save_every_steps=2, sample_every_steps=0)
     config = LanguageTrainConfig(preset="tiny", loop=loop, texts=8, rate=1e-2)
     scribe, texts = make_scribe(tokens), Texts(RECORDED, tokens, 8, seed=0)
-    if stop:
-        whole = Texts.__getitem__
-        texts.__class__ = type(
-            "Broken", (Texts,), {"__getitem__": lambda self, step: whole(self, step) if step < stop else 1 / 0}
-        )
     run = Run.open(folder, config, resume=resume)
     save_vocabulary(tokens, folder)
-    train_language(scribe, run, config, texts)
+    train_language(scribe, run, config, BrokenAt(texts, stop) if stop else texts)
     return scribe
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.omni.training.broken import BrokenAt
 from tests.omni.training.test_ear import mels, vocabulary  # noqa: F401 - fixtures
 from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError
@@ -50,12 +51,13 @@ def train(
     torch.manual_seed(0)
     listener = Listener(make_tiny(), stem)
     batches = Utterances([Shards(shards)], tokens, 2, seed=0, quiet=QUIET)
-    if stop:
-        whole = Utterances.__getitem__
-        batches.__class__ = type(
-            "Broken", (Utterances,), {"__getitem__": lambda self, step: whole(self, step) if step < stop else 1 / 0}
-        )
-    train_second_pass(listener, Run.open(folder, config, resume=resume), config, batches, num_workers=0)
+    train_second_pass(
+        listener,
+        Run.open(folder, config, resume=resume),
+        config,
+        BrokenAt(batches, stop) if stop else batches,
+        num_workers=0,
+    )
     return listener
 
 

@@ -411,6 +411,7 @@ class OmniEngine:
             pcm=pcm,
             own_text=outcome.own_text,
             user_text=outcome.user_text,
+            settled_text=outcome.settled_text,
             images=images,
             token_steps=read.token_steps + num_drawn,
             heard_steps=read.heard_steps,

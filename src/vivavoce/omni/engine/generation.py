@@ -40,10 +40,12 @@ _FIRST_APART = -1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What a clock step writes of the transcript: a word, PAD for none, and its text; vectors [1, D]: the step, as the trunk reads it."""
+    """What a clock step writes of the transcript: a word, PAD for none, and its text; settled: the text of utterances that are over, as it
+    is known in the end; vectors [1, D]: the step, as the trunk reads it."""
 
     idx: int = PAD
     text: str = ""
+    settled: str = ""
     vectors: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
@@ -297,22 +299,18 @@ class Generation:
         return {slot: replace(word, vectors=vector[None]) for (slot, word), vector in zip(written.items(), vectors)}
 
     def _write_down(self, slot: int) -> _Written:
-        """The next decided word of the user's, if there is one, given out."""
+        """The next decided word of the user's, if there is one, given out, and what is known in the end."""
         held = self._slots[slot]
-        state, waiting = held.state, held.state.hearing.waiting
-        if not waiting:
-            return _Written()
-        (idx, is_first), waiting = waiting[0], waiting[1:]
-        user, text = (TextStream() if is_first else state.user).push(idx, self.vocabulary)
-        if is_first and state.has_user_text and text[:1].isalnum():
+        word, told, hearing = held.state.hearing.give_out()
+        state = held.state = replace(held.state, hearing=hearing)
+        settled = " ".join(self.vocabulary.decode(list(ids)).strip() for ids in told)
+        if word is None:
+            return _Written(settled=settled)
+        user, text = (TextStream() if word.is_first else state.user).push(word.idx, self.vocabulary)
+        if word.is_first and state.has_user_text and text[:1].isalnum():
             text = " " + text
-        held.state = replace(
-            state,
-            hearing=replace(state.hearing, waiting=waiting),
-            user=user,
-            has_user_text=state.has_user_text or bool(text),
-        )
-        return _Written(idx, text)
+        held.state = replace(state, user=user, has_user_text=state.has_user_text or bool(text))
+        return _Written(word.idx, text, settled)
 
     def _decide(self, clocks: Mapping[int, Clock], written: Mapping[int, _Written]) -> dict[int, Outcome]:
         """Turn and words of each clock step, then the codes of those who speak; who takes the turn reads its note in between."""
@@ -410,7 +408,11 @@ class Generation:
             own=own,
             draws=state.draws + 2,
         )
-        num_waiting = len(state.hearing.waiting)
         return replace(
-            outcome, heard_id=written.idx, own_text=own_text, user_text=written.text, num_waiting=num_waiting
+            outcome,
+            heard_id=written.idx,
+            own_text=own_text,
+            user_text=written.text,
+            settled_text=written.settled,
+            num_waiting=len(state.hearing.waiting),
         )

@@ -64,6 +64,13 @@ class Word(NamedTuple):
     is_first: bool
 
 
+class Settled(NamedTuple):
+    """The words of an utterance that is over, as they are known in the end; num_before: words that are given out before this is told."""
+
+    ids: tuple[int, ...]
+    num_before: int
+
+
 class Memory(NamedTuple):
     """What the language model knows after some words: state [W], and log-probabilities of the next [V]."""
 
@@ -134,7 +141,7 @@ class Hypothesis:
 @dataclass(frozen=True, slots=True)
 class Hearing:
     """One transcript between two steps; the likeliest hypothesis first. num_decided, num_read: of this utterance's words; waiting: decided
-    words that were not given out; unread: the words of utterances that are over, as far as they were not read; open_steps: steps since
+    words that were not given out; settled: utterances that are over and have not been told in the end; unread: the words of utterances that are over, as far as they were not read; open_steps: steps since
     the first undecided word; quiet_steps: steps without anything like a word; sound: mel [8, 80] of each clock step of this utterance
     and of the second before it."""
 
@@ -142,6 +149,7 @@ class Hearing:
     num_decided: int = 0
     num_read: int = 0
     waiting: tuple[Word, ...] = ()
+    settled: tuple[Settled, ...] = ()
     unread: tuple[int, ...] = ()
     open_steps: int = 0
     quiet_steps: int = 0
@@ -156,6 +164,15 @@ class Hearing:
         """With `ids`, which go on from those decided before, decided."""
         words = tuple(Word(ids[place], not place) for place in range(self.num_decided, len(ids)))
         return replace(self, num_decided=max(len(ids), self.num_decided), waiting=(*self.waiting, *words), open_steps=0)
+
+    def give_out(self) -> tuple[Word | None, list[tuple[int, ...]], Hearing]:
+        """One step's telling: the next decided word, if there is one, and the utterances whose words have all been given out by then,
+        as they are known in the end."""
+        word = self.waiting[0] if self.waiting else None
+        left = [one._replace(num_before=max(0, one.num_before - 1)) for one in self.settled]
+        told = [one.ids for one in left if not one.num_before]
+        kept = tuple(one for one in left if one.num_before)
+        return word, told, replace(self, waiting=self.waiting[1:], settled=kept)
 
 
 class HeardAgain(NamedTuple):
@@ -252,7 +269,8 @@ class Transcriber:
         # what is given out goes on from what was given out before
         done = hearing.decide(hearing.ids if hearing.num_decided else words)
         unread = (*done.unread, *words[done.num_read :])[-MAX_NOTE_TOKENS:]
-        return replace(self.begin(), waiting=done.waiting, unread=unread, sound=done.sound)
+        settled = (*done.settled, Settled(words, len(done.waiting))) if words else done.settled
+        return replace(self.begin(), waiting=done.waiting, settled=settled, unread=unread, sound=done.sound)
 
     def read(self, hearing: Hearing) -> tuple[tuple[int, ...], Hearing]:
         """The last words that were heard and not read before, as they are known by now."""

@@ -111,8 +111,8 @@ Work = Alone | Token | Clock
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What work gave. Token: `token`. Clock: event, ids, codes [K] while speaking, the text they add, and how many words of the
-    user's are decided and not yet read. Mark: `state`. Look, Listen: `log_prob`, natural."""
+    """What work gave. Token: `token`. Clock: event, ids, codes [K] while speaking, the text they add, what the user said in utterances that
+    are over, as it is known in the end, and how many words of the user's are decided and not yet read. Mark: `state`. Look, Listen: `log_prob`, natural."""
 
     token: int | None = None
     event: int = 0
@@ -121,6 +121,7 @@ class Outcome:
     codes: np.ndarray | None = None
     own_text: str = ""
     user_text: str = ""
+    settled_text: str = ""
     num_waiting: int = 0
     state: SlotState | None = None
     log_prob: float = 0.0
