@@ -16,10 +16,10 @@ from vivavoce.data.example import Example
 from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file
-from vivavoce.omni.checkpoint import find_codec_folder, find_images_folder, save_checkpoint
+from vivavoce.omni.checkpoint import WEIGHTS_NAME, find_codec_folder, find_images_folder, save_checkpoint
 from vivavoce.omni.codec.network import Codec
 from vivavoce.omni.codec.storage import load_codec
-from vivavoce.omni.configuration import PRESETS
+from vivavoce.omni.configuration import PRESETS, OmniConfig
 from vivavoce.omni.images.network import ImageTokenizer
 from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.losses import LossWeights
@@ -261,6 +261,13 @@ def _find_pictures(images: Path) -> ImageTokenizer | None:
     return None
 
 
+def _find_shape(run: Path) -> OmniConfig:
+    """That of a run, or of a checkpoint."""
+    if find_weights(run).name == WEIGHTS_NAME:
+        return OmniConfig.from_pretrained(run)
+    return PRESETS[json.loads((run / "config.json").read_text())["config"]["preset"]]()
+
+
 def pack(
     *,
     run: Path,
@@ -270,29 +277,30 @@ def pack(
     language: Path | None = None,
     out: Path = Path("checkpoints/nano"),
     card: Path | None = None,
-    speak_bias: float = 0.0,
+    speak_bias: float | None = None,
 ) -> None:
     """Write a checkpoint from the newest state of a run, finished or not, with the two tokenizers.
 
     Args:
-        run: run directory of viva train omni.
+        run: run directory of viva train omni; or a checkpoint, to give it another second pass or language model.
         codec: folder of the speech codec.
         images: folder of the image tokenizer.
         second_pass: run of `viva train second-pass`, taught over this run's stem; else what the run has.
         language: run of `viva train language`; else what the run has.
         out: folder to write.
         card: model card to put in as README.md.
-        speak_bias: how much these weights have to be pushed to answer in time (recipes/serve_foresight.py); it can be changed in
-            the checkpoint's config.json later.
+        speak_bias: how much these weights have to be pushed to answer in time (recipes/serve_foresight.py), else what the checkpoint
+            has, and 0 for a run; it can be changed in the checkpoint's config.json later.
     """
-    shape = PRESETS[json.loads((run / "config.json").read_text())["config"]["preset"]]()
-    model = load_trunk(run, shape)
+    model = load_trunk(run, _find_shape(run))
+    shape = model.config
     vocabulary = load_vocabulary(run, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
     if second_pass is not None:
         model.second_pass = load_second_pass(second_pass, shape, model.stem)
     if language is not None:
         load_language(language, model.scribe, vocabulary)
-    model.config.speak_bias = speak_bias
+    if speak_bias is not None:
+        model.config.speak_bias = speak_bias
     text = card.read_text() if card is not None else ""
     save_checkpoint(out, model, vocabulary, codec=_find_codec(codec), images=_find_pictures(images), card=text)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
