@@ -47,11 +47,11 @@ _LONGEST_STEPS = 80
 talks at the same time waits. chosen: 6.4 s, which take less than a clock step of nano's."""
 _SURELY_QUIET = float(np.log(0.99))
 """A frame that is so surely blank to the second pass tells words apart and says none."""
-FIRST_WEIGHT = 0.3
+FIRST_WEIGHT = 0.5
 """Of the ear's log-probability of a transcript against the second pass's. measured: of 160 questions that no recording says, in training
 voices, 0.035 of the words are wrong by the ear alone, 0.015 by the second pass, 0.017 with either weighed by 0.3 or 0.5; in
-voices that neither knows 0.135, 0.132, 0.118 and 0.111 (160 recordings), of ked's questions of fact 0.204, 0.133, 0.130 and 0.146 (120;
-experiments/LOG.md)"""
+voices that neither knows 0.135, 0.132, 0.118 and 0.111 (160 recordings). With less than a half, questions of fact are heard better there and
+sentences worse (experiments/LOG.md)."""
 _SECOND_BEAM = 8
 """Hypotheses that the second pass keeps, and that each of the two has weighed by both."""
 _NEVER = -1e9
