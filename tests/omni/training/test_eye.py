@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.omni.training.broken import BrokenAt
 from vivavoce.content import Image
 from vivavoce.errors import ConfigError
 from vivavoce.omni.configuration import make_tiny
@@ -40,14 +41,14 @@ def train(folder: Path, words: Vocabulary, steps: int, *, resume: bool = False, 
     if table is not None:
         namer.speak_as(table)
 
-    class Stopping(Captioned):
-        def __getitem__(self, step: int):
-            if stop and step >= stop:
-                raise ZeroDivisionError
-            return super().__getitem__(step)
-
-    batches = Stopping(draw, words, 8, seed=0)
-    train_eye(namer, Run.open(folder, config, resume=resume), config, batches, num_workers=0)
+    batches = Captioned(draw, words, 8, seed=0)
+    train_eye(
+        namer,
+        Run.open(folder, config, resume=resume),
+        config,
+        BrokenAt(batches, stop) if stop else batches,
+        num_workers=0,
+    )
     return namer
 
 

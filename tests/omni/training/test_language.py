@@ -80,6 +80,9 @@ def test_no_question_of_the_test_split_is_read(vocabulary: Vocabulary) -> None: 
     assert len(read) > 1000
     assert not read & (tests - trained)
     assert RECORDED[0] in read
+    held_out = {vocabulary.decode(ids) for ids in list_held_out(vocabulary)}
+    assert len(held_out) == 400
+    assert held_out <= tests - trained
     assert Texts([], vocabulary, 200, seed=0)[0] != texts[0]
 
 

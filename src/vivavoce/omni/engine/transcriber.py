@@ -142,8 +142,8 @@ class Hypothesis:
 @dataclass(frozen=True, slots=True)
 class Hearing:
     """One transcript between two steps; the likeliest hypothesis first. num_decided, num_read: of this utterance's words; waiting: decided
-    words that were not given out; settled: utterances that are over and have not been told in the end; unread: the words of utterances that are over, as far as they were not read; open_steps: steps since
-    the first undecided word; quiet_steps: steps without anything like a word; sound: mel [8, 80] of each clock step of this utterance
+    words that were not given out; settled: utterances that are over and have not been told in the end; unread: the words of utterances
+    that are over, as far as they were not read; open_steps: steps since the first undecided word; quiet_steps: steps without anything like a word; sound: mel [8, 80] of each clock step of this utterance
     and of the second before it."""
 
     hypotheses: tuple[Hypothesis, ...]

@@ -112,7 +112,8 @@ Work = Alone | Token | Clock
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What work gave. Token: `token`. Clock: event, ids, codes [K] while speaking, the text they add, what the user said in utterances that
-    are over, as it is known in the end, and how many words of the user's are decided and not yet read. Mark: `state`. Look, Listen: `log_prob`, natural."""
+    are over, as it is known in the end, and how many words of the user's are decided and not yet read. Mark: `state`. Look,
+    Listen: `log_prob`, natural."""
 
     token: int | None = None
     event: int = 0

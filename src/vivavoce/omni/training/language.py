@@ -114,8 +114,10 @@ def _draw_question(generator: np.random.Generator) -> Item:
 
 
 def list_held_out(vocabulary: Vocabulary, seed: int = 0) -> list[list[int]]:
-    """Questions of the test split, at most 400, as rows of `vocabulary`: training has none of their wordings or things."""
-    texts = sorted({item.ask for task in TASKS for item in list_items(task, "test") if item.ask})
+    """Questions of the test split that training never asks, at most 400, as rows of `vocabulary`."""
+    # of a picture the same may be asked in both
+    known, asked = ({item.ask for task in TASKS for item in list_items(task, split)} for split in ("train", "test"))
+    texts = sorted(asked - known - {""})
     chosen = np.random.default_rng(seed).permutation(len(texts))[:_HELD_OUT]
     return [vocabulary.encode(texts[idx]) for idx in chosen]
 
