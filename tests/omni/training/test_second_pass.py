@@ -42,14 +42,21 @@ def train(
     resume: bool = False,
     stop: int = 0,
     rate: float = 5e-3,
+    alone_share: float = 0.0,
 ) -> Listener:
     stem = make_stem()
     loop = LoopConfig(steps=steps, warmup_steps=2, save_every_steps=2, sample_every_steps=0)
     config = SecondPassTrainConfig(
-        preset="tiny", loop=loop, utterances=2, rate=rate, is_bf16=False, stem=digest_weights(stem)
+        preset="tiny",
+        loop=loop,
+        utterances=2,
+        rate=rate,
+        is_bf16=False,
+        stem=digest_weights(stem),
+        alone_share=alone_share,
     )
     torch.manual_seed(0)
-    listener = Listener(make_tiny(), stem)
+    listener = Listener(make_tiny(), stem, alone_share=alone_share)
     batches = Utterances([Shards(shards)], tokens, 2, seed=0, quiet=QUIET)
     train_second_pass(
         listener,
@@ -61,19 +68,37 @@ def train(
     return listener
 
 
+@pytest.mark.parametrize("alone_share", [0.0, 0.5])
 def test_resumed_equals_uninterrupted_and_the_stem_stays(
     mels: Path,  # noqa: F811
     vocabulary: Vocabulary,  # noqa: F811
     tmp_path: Path,
+    alone_share: float,
 ) -> None:
-    whole = train(tmp_path / "whole", mels, vocabulary, 6)
+    whole = train(tmp_path / "whole", mels, vocabulary, 6, alone_share=alone_share)
     with pytest.raises(ZeroDivisionError):
-        train(tmp_path / "cut", mels, vocabulary, 6, stop=4)
-    resumed = train(tmp_path / "cut", mels, vocabulary, 6, resume=True)
+        train(tmp_path / "cut", mels, vocabulary, 6, stop=4, alone_share=alone_share)
+    resumed = train(tmp_path / "cut", mels, vocabulary, 6, resume=True, alone_share=alone_share)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     assert not any("stem" in name for name in whole.state_dict())
     assert digest_weights(whole._stem[0]) == digest_weights(make_stem())
+
+
+def test_alone_it_has_the_mel_and_nothing_of_the_stem(
+    mels: Path,  # noqa: F811
+    vocabulary: Vocabulary,  # noqa: F811
+) -> None:
+    (batch,) = Utterances([Shards(mels)], vocabulary, 6, seed=0, quiet=QUIET).take_clean(6)
+    said = []
+    for stem_seed in (0, 1):
+        stem = make_stem(stem_seed)
+        torch.manual_seed(0)
+        said.append(Listener(make_tiny(), stem, alone_share=1.0)(batch).said)
+        torch.manual_seed(0)
+        said.append(Listener(make_tiny(), stem, alone_share=1.0).eval()(batch).said)
+    assert torch.equal(said[0], said[2])
+    assert not torch.allclose(said[1], said[3])
 
 
 def test_one_that_was_taught_over_another_stem_is_refused(

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.optim import AdamW, Muon, Optimizer
 from torch.utils.data import Dataset
 
-from vivavoce.data.voices.shards import Shards
+from vivavoce.data.voices.shards import Item, Shards
 from vivavoce.errors import ConfigError, DataError
 from vivavoce.omni.configuration import MEL_BINS, MEL_FRAMES_PER_STEP, PRESETS, OmniConfig
 from vivavoce.omni.layout import MEL_FLOOR
@@ -41,6 +41,7 @@ from vivavoce.omni.training.noise import (
     put_in_room,
 )
 from vivavoce.omni.training.parallel import average_gradients
+from vivavoce.omni.training.splicing import Splicer
 from vivavoce.omni.vocabulary import BLANK, Vocabulary
 from vivavoce.run import Run
 
@@ -137,7 +138,8 @@ class EarBatch(NamedTuple):
 
 class Utterances(Dataset[EarBatch]):
     """`self[step]` is this process's share of that step's batch: every recording once an epoch, in an order by seed, with room,
-    gain, voice and the quiet around it drawn anew.
+    gain, voice and the quiet around it drawn anew. With a splicer, `splice_share` of them have something as long in their place
+    that nobody says.
 
     Raises: DataError if there are no recordings, or `size` does not divide among the processes.
     """
@@ -152,9 +154,12 @@ class Utterances(Dataset[EarBatch]):
         rank: int = 0,
         world: int = 1,
         quiet: Quiet = _USUAL_QUIET,
+        splicer: Splicer | None = None,
+        splice_share: float = 0.0,
     ) -> None:
         self.shards, self.vocabulary, self.size, self.seed = list(shards), vocabulary, size, seed
         self.rank, self.world, self.quiet = rank, world, quiet
+        self.splicer, self.splice_share = splicer, splice_share
         if size % world:
             raise DataError(f"utterances is {size} for {world} processes; need as many each")
         self.places = [(idx, number) for idx, one in enumerate(self.shards) for number in range(len(one))]
@@ -192,20 +197,14 @@ class Utterances(Dataset[EarBatch]):
         return int(self._order[place])
 
     def _collate(self, chosen: Sequence[tuple[int, int]], generator: np.random.Generator | None) -> EarBatch:
-        mels, ids, letters = [], [], []
-        for shard, number in chosen:
-            item = self.shards[shard][number]
-            mels.append(place_on_clock(item.array.astype(np.float32), generator, self.quiet))
-            ids.append(self.vocabulary.encode(item.about["text"]))
-            letters.append(spell_out(item.about["text"]))
-        return EarBatch(
-            stack_mels(mels),
-            torch.tensor([len(mel) // MEL_FRAMES_PER_STEP for mel in mels]),
-            torch.tensor(list(itertools.chain.from_iterable(ids))),
-            torch.tensor([len(one) for one in ids]),
-            torch.tensor(list(itertools.chain.from_iterable(letters))),
-            torch.tensor([len(one) for one in letters]),
-        )
+        taken = [self._take(self.shards[shard][number], generator) for shard, number in chosen]
+        tracks = [place_on_clock(mel, generator, self.quiet) for mel, _ in taken]
+        return collate_utterances(tracks, [text for _, text in taken], self.vocabulary)
+
+    def _take(self, item: Item, generator: np.random.Generator | None) -> tuple[np.ndarray, str]:
+        if self.splicer is not None and generator is not None and generator.random() < self.splice_share:
+            return self.splicer.splice(len(item.array), generator)
+        return item.array.astype(np.float32), item.about["text"]
 
 
 def place_on_clock(
@@ -222,6 +221,19 @@ def place_on_clock(
     track = np.full((num_frames, MEL_BINS), MEL_FLOOR, np.float32)
     track[lead : lead + len(mel)] = np.maximum(mel, MEL_FLOOR)
     return track if generator is None else put_in_room(track, draw_room(generator), generator)
+
+
+def collate_utterances(tracks: Sequence[np.ndarray], texts: Sequence[str], vocabulary: Vocabulary) -> EarBatch:
+    """Mels [8 T, 80] on the clock, and what is said in each, as one batch."""
+    ids, letters = [vocabulary.encode(text) for text in texts], [spell_out(text) for text in texts]
+    return EarBatch(
+        stack_mels(tracks),
+        torch.tensor([len(track) // MEL_FRAMES_PER_STEP for track in tracks]),
+        torch.tensor(list(itertools.chain.from_iterable(ids))),
+        torch.tensor([len(one) for one in ids]),
+        torch.tensor(list(itertools.chain.from_iterable(letters))),
+        torch.tensor([len(one) for one in letters]),
+    )
 
 
 def stack_mels(mels: Sequence[np.ndarray]) -> Tensor:

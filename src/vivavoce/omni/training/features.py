@@ -26,10 +26,13 @@ from vivavoce.omni.codec.config import CODEC_MEL
 from vivavoce.omni.codec.network import Codec
 from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
 from vivavoce.omni.mel import log_mel
-from vivavoce.omni.training.ear import Ear, align, place_on_clock, stack_mels
+from vivavoce.omni.second_pass import FRAMES_PER_STEP, MEL_PER_FRAME
+from vivavoce.omni.training.ear import Ear, align, collate_utterances, place_on_clock, stack_mels
 from vivavoce.omni.training.mumbling import mumble
 from vivavoce.omni.training.noise import change_voice, draw_room, draw_voice_change, put_in_room
 from vivavoce.omni.training.rows import Heard, Misheard
+from vivavoce.omni.training.second_pass import Listener
+from vivavoce.omni.training.splicing import place_cuts
 from vivavoce.omni.vocabulary import BLANK, Vocabulary
 
 _PART_ITEMS = 500
@@ -113,6 +116,29 @@ def _mishearings_of(ear: Ear, items: Sequence[Item]) -> Made:
             ends = ends[path[ends] != BLANK]
             pairs = np.stack([path[ends], (ends + 1) * MEL_FRAMES_PER_STEP - 1], axis=1)
             yield pairs.astype(np.int16), {name: item.about[name] for name in ("text", "voice")}
+
+
+def prepare_cuts(mels: Path, out: Path, listener: Listener, vocabulary: Vocabulary) -> Iterator[tuple[int, int]]:
+    """Where words begin in every recording (`splicing.place_cuts`), by a second pass that hears well; goes on where it stopped. Yields
+    (parts done, parts in all)."""
+    listener.eval()
+    return _prepare(Shards(mels), out, partial(_cuts_of, listener, vocabulary))
+
+
+@torch.no_grad()
+def _cuts_of(listener: Listener, vocabulary: Vocabulary, items: Sequence[Item]) -> Made:
+    device = next(listener.parameters()).device
+    for start in range(0, len(items), _ALIGN_ITEMS):
+        chosen = items[start : start + _ALIGN_ITEMS]
+        texts = [item.about["text"] for item in chosen]
+        tracks = [place_on_clock(item.array.astype(np.float32)) for item in chosen]
+        batch = collate_utterances(tracks, texts, vocabulary)
+        said, lengths = listener(batch.to(device)).said.cpu().numpy(), (batch.lengths * FRAMES_PER_STEP).tolist()
+        for frames, item in zip(align(said, lengths, [vocabulary.encode(text) for text in texts]), chosen):
+            cuts = np.empty(0, int)
+            if frames is not None:
+                cuts = place_cuts(frames * MEL_PER_FRAME, vocabulary.count_by_word(item.about["text"]), item.array)
+            yield cuts.astype(np.int16), {name: item.about[name] for name in ("text", "voice")}
 
 
 def _prepare(source: Shards, out: Path, make: Callable[[Sequence[Item]], Made]) -> Iterator[tuple[int, int]]:

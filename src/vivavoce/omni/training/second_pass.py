@@ -54,6 +54,11 @@ class SecondPassTrainConfig:
     """peak learning rate"""
     spelling_weight: float = 0.3
     """of the letters half way up (hierarchical CTC, arXiv 1807.07104)"""
+    splice_share: float = 0.0
+    """of utterances that are spliced from words (`splicing`)"""
+    alone_share: float = 0.0
+    """of utterances in which the stem's features are missing: the stem has learned the same recordings, so of voices that it does not
+    know it says less than it promises"""
     is_bf16: bool = True
     """matrix products in bfloat16"""
 
@@ -62,13 +67,18 @@ class SecondPassTrainConfig:
             raise ConfigError(f"preset is {self.preset!r}; there are {', '.join(PRESETS)}")
         if self.utterances < 1:
             raise ConfigError(f"utterances is {self.utterances}; need at least 1")
+        for name, share in (("splice_share", self.splice_share), ("alone_share", self.alone_share)):
+            if not 0 <= share <= 1:
+                raise ConfigError(f"{name} is {share}; need a share from 0 to 1")
 
 
 class Listener(nn.Module):
-    """The second pass, one linear layer to letters half way up, and the stem, which does not learn."""
+    """The second pass, one linear layer to letters half way up, and the stem, which does not learn. alone_share: as in
+    `SecondPassTrainConfig`, while it learns."""
 
-    def __init__(self, config: OmniConfig, stem: Stem) -> None:
+    def __init__(self, config: OmniConfig, stem: Stem, *, alone_share: float = 0.0) -> None:
         super().__init__()
+        self.alone_share = alone_share
         self.second_pass = make_second_pass(config)
         self.spelling = nn.Linear(config.second_pass_width, len(LETTERS) + 1)
         self._stem = [stem.eval().requires_grad_(False)]  # in a list, so that it is no part of what is saved
@@ -82,6 +92,9 @@ class Listener(nn.Module):
         """What was said in each utterance."""
         with torch.no_grad():
             coarse, fine = self._stem[0].hear_finely(batch.mel)
+            if self.training and self.alone_share:
+                is_there = torch.rand(len(fine), 1, 1, device=fine.device) >= self.alone_share
+                coarse, fine = coarse * is_there, fine * is_there
         return self.second_pass(batch.mel, fine, coarse, batch.lengths)
 
     def spell(self, said: Said) -> Tensor:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import distributed
 
 from vivavoce.data.voices.shards import Shards
+from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file
 from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.training.ear import Utterances
-from vivavoce.omni.training.features import digest_weights
+from vivavoce.omni.training.features import digest_weights, prepare_cuts
 from vivavoce.omni.training.loop import LoopConfig, load_weights
 from vivavoce.omni.training.parallel import Place, join_processes
 from vivavoce.omni.training.places import (
@@ -33,6 +35,7 @@ from vivavoce.omni.training.second_pass import (
     measure_second_pass,
     train_second_pass,
 )
+from vivavoce.omni.training.splicing import Splicer
 from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
 from vivavoce.run import Run
 
@@ -47,6 +50,8 @@ def train(
     data: Path = Path("runs/data"),
     run: Path = Path("runs/second-pass"),
     again_from: Path | None = None,
+    splice_share: float = 0.0,
+    alone_share: float = 0.0,
     steps: int = 4000,
     utterances: int = 64,
     rate: float = 2e-3,
@@ -65,6 +70,9 @@ def train(
         data: folder of renderings.
         run: run directory.
         again_from: run of this command whose weights it goes on from; else they are new.
+        splice_share: of utterances that are words of one voice in an order that tells nothing, spliced where --again-from says that
+            they begin.
+        alone_share: of utterances in which it has to do without the stem.
         steps: optimiser steps.
         utterances: recordings of one step, over all processes.
         rate: peak learning rate.
@@ -88,31 +96,36 @@ def train(
         ),
         utterances=utterances,
         rate=rate,
+        splice_share=splice_share,
+        alone_share=alone_share,
     )
+    if splice_share and again_from is None:
+        raise ConfigError("splicing needs a second pass that knows where words begin; name one: --again-from")
     torch.manual_seed(seed)
-    listener = Listener(shape, stem)
+    listener = Listener(shape, stem, alone_share=alone_share)
     if again_from is not None:
         load_weights(find_weights(again_from), {"listener": listener})
     with join_processes() as place:
         opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)
         if place.rank == 0:
             save_vocabulary(tokens, run)
-        _train(opened, config, prepare_user_mels(data), listener, tokens, place, workers)
+        _train(opened, config, data, listener, tokens, place, workers)
 
 
 def _train(
     run: Run,
     config: SecondPassTrainConfig,
-    mels: list[Path],
+    data: Path,
     listener: Listener,
     tokens: Vocabulary,
     place: Place,
     num_workers: int,
 ) -> None:
-    seed = config.loop.seed
+    seed, mels = config.loop.seed, prepare_user_mels(data)
     held_out = [Shards(folder) for folder in mels if is_held_out(folder)]
-    learned = [Shards(folder) for folder in mels if not is_held_out(folder)]
+    learned = [folder for folder in mels if not is_held_out(folder)]
     listener.move_to(place.device)
+    splicer = _make_splicer(data, learned, listener, tokens, place) if config.splice_share else None
 
     def write_sample(step: int, folder: Path) -> None:
         test = Utterances(held_out, tokens, _TEST_BATCH, seed=seed).take_clean(_TEST_BATCH)
@@ -121,15 +134,29 @@ def _train(
         logging.info("held out at %d: %s", step, measured)
 
     batches = Utterances(
-        learned,
+        [Shards(folder) for folder in learned],
         tokens,
         config.utterances,
         seed=seed,
         rank=place.rank,
         world=place.world,
         quiet=QUIET,
+        splicer=splicer,
+        splice_share=config.splice_share,
     )
     sample = write_sample if held_out else None
     train_second_pass(listener, run, config, batches, num_workers=num_workers, write_sample=sample)
     if place.rank == 0:
         run.finish(steps=config.loop.steps)
+
+
+def _make_splicer(data: Path, mels: list[Path], listener: Listener, tokens: Vocabulary, place: Place) -> Splicer:
+    """Cuts of all recordings, made once; each process makes those of its own share of the folders."""
+    cuts = [data / f"cuts-{digest_weights(listener, tokens.digest)}" / folder.name for folder in mels]
+    for number, (heard, out) in enumerate(zip(mels, cuts)):
+        if number % place.world == place.rank:
+            for done, total in prepare_cuts(heard, out, listener, tokens):
+                logging.debug("cuts of %s: part %d of %d", heard.name, done, total)
+    if place.world > 1:
+        distributed.barrier()
+    return Splicer([Shards(folder) for folder in mels], [Shards(folder) for folder in cuts])
