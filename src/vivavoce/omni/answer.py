@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vivavoce.content import Audio, Conversation, Image, Message
+from vivavoce.content import Audio, Conversation, Image, Message, user
 from vivavoce.errors import DataError
 from vivavoce.omni.checkpoint import load_checkpoint
 from vivavoce.omni.engine.answering import Answering, Piece, Script, to_message
@@ -120,6 +120,14 @@ def answer_requests(
         for slot in active:
             engine.generation.close(slot)
     return [done[idx] for idx in range(len(requests))]
+
+
+def transcribe_all(model: OmniModel, audios: Sequence[Audio], *, seed: int = 0) -> list[str]:
+    """What the model writes down of each recording."""
+    requests = [
+        AnswerRequest(conversation=Conversation((user(audio),)), task="transcribe", seed=seed) for audio in audios
+    ]
+    return [message.text for message in answer_requests(model, requests)]
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """Judges of speech: word errors worked by hand; the packaged recogniser, voices and quality where they are."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -92,3 +94,26 @@ def test_the_recogniser_understands_a_program_that_reads() -> None:
     except AssetError as error:
         pytest.skip(str(error))
     assert count_errors(text, Recogniser().transcribe(audio)).errors <= 1
+
+
+def test_a_voice_is_reported_by_what_its_listener_hears(tmp_path: Path) -> None:
+    _need("resemblyzer")
+    from vivavoce.data.voices.rendering import Renderings
+    from vivavoce.data.voices.roster import load_roster
+    from vivavoce.omni.judges.voice_report import report_voices
+
+    texts = ["one two three four", "five six seven eight", "nine ten", "what is this"]
+    heard = {"tone": texts, "tone-high": ["one two three more", "five seven eight", "nine ten", "what is this"]}
+    order = iter(heard.values())
+    rows = list(
+        report_voices(
+            [load_roster()[name] for name in heard],
+            texts,
+            Renderings(tmp_path),
+            lambda audios: next(order)[: len(audios)],
+        )
+    )
+    assert [row.get("voice") for row in rows] == ["tone", "tone-high", None]
+    assert [row["word_error_rate"]["value"] for row in rows[:2]] == [0, pytest.approx(2 / 13)]
+    assert [row["heard_whole"]["value"] for row in rows[:2]] == [1, 0.5]
+    assert rows[2]["identity"]["recordings"] == 4

@@ -2,7 +2,7 @@
 
 Festival's English front end (its American voice `kal_diphone`) finds phones, lengths and melody; each phone is then replaced by
 the nearest one or two that the other language has, and that language's diphones are joined. So a Czech, an Italian or a Finn
-reads English with an accent, and eight more talkers come from a trusted source. How well each is understood: docs/voices.md.
+reads English with an accent, an Indian too, and nine more talkers come from a trusted source. How well each is understood: docs/voices.md.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ FOREIGN_VOICES = {
     "pc": ForeignVoice("pc_diphone", "italian", 120),
     "lj": ForeignVoice("suo_fi_lj_diphone", "finnish", 180),
     "mv": ForeignVoice("hy_fi_mv_diphone", "finnish of mv", 115),
+    "nsk": ForeignVoice("telugu_NSK_diphone", "tamil", 125),
 }
 
 
@@ -49,10 +50,16 @@ _ITALIAN = _SHARED | _read_table(
 _FINNISH = _SHARED | _read_table(
     "z=s aa=a: ae=@ ao=o: ax=7 axr=7+r ay=a+i ch=t+s eh=e er=7+r ey=e+i hh=h iy=i: jh=d+j ng=N oy=o+i sh=s uh=u uw=u: w=v zh=s"
 )
+# t and d as Indians say them, r for the coloured vowels; z is missing
+_TAMIL = _SHARED | _read_table(
+    "pau=pau h#=pau brth=pau d=D dx=D t=T z=s y=y dh=dh th=th ih=ih ah=a aw=aw ow=oo em=a+m en=a+n el=a+l aa=aa ae=eh ao=oh ax=a "
+    "axr=a+r ay=ay ch=ch eh=eh er=a+r ey=ee hh=h iy=iy jh=j ng=n+g oy=oh+y sh=sh uh=uh uw=uw w=v zh=sh"
+)
 _PHONES = {
     "czech": _CZECH,
     "italian": _ITALIAN,
     "finnish": _FINNISH,
+    "tamil": _TAMIL,
     "finnish of mv": _FINNISH | _read_table("ch=t+S sh=S zh=S jh=d+S th=T w=w"),
 }
 # Czech has no voiced obstruent at the end of a word, nor its diphones

@@ -22,7 +22,7 @@ from vivavoce.errors import AssetError
 
 _FESTIVAL = (
     "festival festvox-kdlpc16k festvox-kallpc16k festvox-czech-machac festvox-czech-ph festvox-czech-dita festvox-czech-krb "
-    "festvox-italp16k festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv"
+    "festvox-italp16k festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv festival-te festvox-te-nsk"
 )
 _PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "festival": _FESTIVAL}
 # chosen: a sentence takes well under a second; a hung program is not waited for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +24,7 @@ from vivavoce.data.voices.roster import list_voices
 from vivavoce.errors import AssetError
 from vivavoce.files import write_json
 from vivavoce.media import resample
-from vivavoce.omni.answer import answer_all, answer_requests, load_omni
+from vivavoce.omni.answer import answer_all, answer_requests, load_omni, transcribe_all
 from vivavoce.omni.checkpoint import load_checkpoint
 from vivavoce.omni.engine_protocol import USER_RATE_HZ, AnswerRequest, Modality
 from vivavoce.omni.evals.duplex import follow, summarise
@@ -149,13 +150,6 @@ def speech(options: Annotated[SpeechOptions, tyro.conf.arg(name="")]) -> None:
     loaded, voices, recogniser = load_omni(options.model), Renderings(options.renderings), _find_recogniser()
     order = np.random.default_rng((options.seed, 71))
 
-    def transcribe(audios: Sequence[Audio]) -> list[str]:
-        requests = [
-            AnswerRequest(conversation=Conversation((user(audio),)), task="transcribe", seed=options.seed)
-            for audio in audios
-        ]
-        return [message.text for message in answer_requests(loaded, requests)]
-
     texts = [item.answer.text for item in list_items("write_down", "test")]
     chosen = [texts[idx] for idx in order.permutation(len(texts))[: options.sentences]]
     conditions = {
@@ -169,6 +163,7 @@ def speech(options: Annotated[SpeechOptions, tyro.conf.arg(name="")]) -> None:
         for name, split in (("seen", "train"), ("unseen", "test"))
         for noise in ("clean", "noisy")
     }
+    transcribe = partial(transcribe_all, loaded, seed=options.seed)
     report: dict[str, Any] = {"recognition": measure_recognition(transcribe, conditions)}
     for name, value in report["recognition"].items():
         print(f"word error rate, {name}: {_show(value)}")
