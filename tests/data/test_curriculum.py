@@ -20,7 +20,14 @@ from vivavoce.data.curriculum import (
 from vivavoce.data.drawing import COLOURS, draw_film, draw_scene, load_glyphs, sample_style
 from vivavoce.data.example import MUMBLED_VOICE, PRESET_VOICE, find_modalities, is_unrendered, list_texts
 from vivavoce.data.live import LIVE_KINDS, make_live
-from vivavoce.data.pools import TASKS, iterate_spoken_texts, iterate_text_corpus, list_items, list_reworded
+from vivavoce.data.pools import (
+    TASKS,
+    iterate_spoken_texts,
+    iterate_text_corpus,
+    list_items,
+    list_reworded,
+    list_typed_aloud,
+)
 from vivavoce.data.reading import MAX_WORDS, iterate_sentences, list_vocabulary
 from vivavoce.data.scene import Group, Scene
 from vivavoce.data.scenes import FILM_KINDS, SCENE_KINDS, is_held_out, list_written, sample_film, sample_scene
@@ -203,6 +210,22 @@ def test_what_is_mumbled_has_the_wordings_of_typed_questions_and_no_voice():
         MUMBLED_VOICE in (one.voice for one in example.speeches)
         for example in islice(iterate_examples("train", 6), 300)
     )
+
+
+def test_questions_of_fact_are_spoken_in_the_wordings_of_typed_ones():
+    typed = {item.ask: item for item in list_typed_aloud("fact")}
+    assert all(ask.endswith((".", "?")) for ask in typed)
+    for example in islice(iterate_examples("train", 3, {"wordings -> audio": 1.0}), 60):
+        said, answer = example.speeches
+        assert answer.voice == PRESET_VOICE
+        assert said.voice.startswith("any-train-")
+        assert typed[said.text].answer.check(answer.text)
+    held_out = {item.ask.rstrip(".?") for item in list_items("fact", "test")}
+    asked = {
+        one.speeches[0].text.rstrip(".?") for one in islice(iterate_examples("test", 3, {"wordings -> text": 1.0}), 60)
+    }
+    assert asked <= held_out
+    assert not held_out & {ask.rstrip(".?") for ask in typed}
 
 
 @pytest.mark.parametrize("kind", LIVE_KINDS)

@@ -28,7 +28,7 @@ from vivavoce.data.example import (
 )
 from vivavoce.data.items import Item, choose
 from vivavoce.data.live import LIVE_KINDS, TAKES, make_live
-from vivavoce.data.pools import list_items, list_reworded
+from vivavoce.data.pools import list_items, list_reworded, list_typed_aloud
 from vivavoce.data.retyping import type_question
 from vivavoce.data.rounds import make_knowing, make_looking
 from vivavoce.data.sounds import render_sound
@@ -84,7 +84,8 @@ def list_cell_tasks(inputs: str, outputs: str) -> dict[str, float]:
 Mix = Mapping[str, float]
 """Weights of groups: cells by name (`audio+image -> text`), `reading` (text read aloud), `writing` (dictation), `looking`
 and `knowing` (rounds of questions in text), `live`, or one kind of it by name (`live_pause`), or `mumbled -> OUTPUTS`: the cell
-of audio with the words in the transcript alone, which need no recording and so come in as many wordings as typed ones."""
+of audio with the words in the transcript alone, which need no recording and so come in as many wordings as typed ones; or `wordings ->
+OUTPUTS`: questions of fact spoken in the wordings of typed ones, as far as those were rendered (`viva data render --texts typed`)."""
 
 DEFAULT_MIX: dict[str, float] = {
     "reading": 0.17,
@@ -131,10 +132,12 @@ DEFAULT_MIX: dict[str, float] = {
 }
 """Weights that training starts from; a trainer passes its own."""
 MUMBLED = "mumbled"
+WORDINGS = "wordings"
 GROUPS: tuple[str, ...] = (
     *DEFAULT_MIX,
     *(f"live_{kind}" for kind in LIVE_KINDS),
     *(f"{MUMBLED} -> {outputs}" for outputs in OUTPUTS),
+    *(f"{WORDINGS} -> {outputs}" for outputs in OUTPUTS if "image" not in outputs),
 )
 """Whatever a mix may name."""
 
@@ -195,6 +198,9 @@ def _make_of_group(group: str, split: Split, generator: np.random.Generator, exa
     inputs, outputs = group.split(" -> ")
     if inputs == MUMBLED:
         return _make_mumbled(outputs, split, generator, example_id)
+    if inputs == WORDINGS:
+        items = list_typed_aloud("fact") if split == "train" else list_items("fact", split)
+        return build_example(choose(generator, items), "audio", outputs, split, generator, example_id)
     if inputs == "text" and "image" in outputs.split("+") and split == "train":
         return build_example(draw_typed(split, generator), inputs, outputs, split, generator, example_id)
     task = _choose_task(inputs, outputs, generator)

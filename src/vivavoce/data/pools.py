@@ -127,6 +127,17 @@ def list_reworded(task: str, seed: int = POOL_SEED) -> tuple[Item, ...]:
     return tuple(one.item for one in _list_dictated(seed) if one.item is not None and one.task == task)
 
 
+@lru_cache(maxsize=4)
+def list_typed_aloud(task: str) -> tuple[Item, ...]:
+    """Questions of a task in training in the wordings of typed ones (`Item.typed`), to be spoken: each ends with a mark, its item's if that
+    has one."""
+    return tuple(
+        replace(item, ask=wording.rstrip(".?") + (item.ask[-1] if item.ask.endswith("?") else "."))
+        for item in list_items(task, "train")
+        for wording in item.typed
+    )
+
+
 @lru_cache(maxsize=64)
 def list_items(task: str, split: Split, seed: int = POOL_SEED) -> tuple[Item, ...]:
     """The pool of a task in a split. The same arguments give the same items, in the same order.

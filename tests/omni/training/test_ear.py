@@ -29,6 +29,7 @@ from vivavoce.omni.training.ear import (
 )
 from vivavoce.omni.training.features import PreparedSounds, prepare_alignments, prepare_mishearings
 from vivavoce.omni.training.loop import Loop, LoopConfig, load_weights
+from vivavoce.omni.training.mishearing import EarAlone
 from vivavoce.omni.training.places import find_weights, load_ear, load_trunk, start_ear
 from vivavoce.omni.vocabulary import Vocabulary, save_vocabulary, train_vocabulary
 from vivavoce.run import Run
@@ -202,9 +203,9 @@ class FixedEar(torch.nn.Module):
 
 
 def test_a_mishearing_is_the_ears_likeliest_path_with_the_last_step_of_each_word(mels: Path, tmp_path: Path) -> None:
-    path = [BLANK, 50, 50, BLANK, 50, 51, *[BLANK] * 40]
-    ear = FixedEar(path)
-    assert list(prepare_mishearings(mels, tmp_path / "misheard", ear)) == [(1, 1)]
+    # six steps of quiet stand before the recording, from whose start frames count
+    path = [*[BLANK] * 6, BLANK, 50, 50, BLANK, 50, 51, *[BLANK] * 40]
+    assert list(prepare_mishearings(mels, tmp_path / "misheard", EarAlone(FixedEar(path)))) == [(1, 1)]
     sounds = PreparedSounds([mels], [], [], [tmp_path / "misheard"])
     found = sounds.misheard(Speech("stop", "kal"))
     assert found is not None

@@ -2,12 +2,13 @@
 
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from vivavoce.data.example import PRESET_VOICE, Speech, any_voice
+from vivavoce.data.example import PRESET_VOICE, Speech, Split, any_voice
 from vivavoce.data.voices.rendering import render_all
 from vivavoce.data.voices.sentences import reading_texts
 from vivavoce.errors import ConfigError
@@ -16,7 +17,7 @@ from vivavoce.errors import ConfigError
 def render(
     out: Path,
     texts: Annotated[
-        Literal["user", "own", "sentences"] | Path, tyro.conf.arg(metavar="user|own|sentences|FILE")
+        Literal["user", "own", "typed", "sentences"] | Path, tyro.conf.arg(metavar="user|own|typed|sentences|FILE")
     ] = "user",
     split: Literal["train", "test"] = "train",
     voice: str | None = None,
@@ -29,8 +30,8 @@ def render(
 
     Args:
         out: folder for the renderings.
-        texts: `user` or `own`: what users or the model say in the small world; `sentences`: broad English for the
-            codec; or a file with one text a line.
+        texts: `user` or `own`: what users or the model say in the small world; `typed`: questions of fact in the wordings that
+            are typed in training; `sentences`: broad English for the codec; or a file with one text a line.
         split: which texts, and which voices.
         voice: one voice for all; without it, each user text gets `takes` voices of the split.
         takes: how many voices read each user text.
@@ -56,17 +57,25 @@ def render(
         )
 
 
-def _choose_texts(texts: str | Path, split: Literal["train", "test"], seed: int, limit: int | None) -> list[str]:
+def _choose_texts(texts: str | Path, split: Split, seed: int, limit: int | None) -> list[str]:
     if texts == "sentences":
         return reading_texts(limit or 6000, seed, split)
-    if texts in ("user", "own"):
-        from vivavoce.data.pools import iterate_spoken_texts
-
-        role = "user" if texts == "user" else "preset"
-        found = list(dict.fromkeys(text for who, text in iterate_spoken_texts(split, seed) if who == role))
+    if texts in ("user", "own", "typed"):
+        found = list(dict.fromkeys(_list_small_world(str(texts), split, seed)))
         random.Random(seed).shuffle(found)
         return found[:limit]
     path = Path(texts)
     if not path.exists():
-        raise ConfigError(f"texts {texts!r} is no file; name one, or use user, own or sentences")
+        raise ConfigError(f"texts {texts!r} is no file; name one, or use user, own, typed or sentences")
     return [line.strip() for line in path.read_text().splitlines() if line.strip()][:limit]
+
+
+def _list_small_world(texts: str, split: Split, seed: int) -> Iterator[str]:
+    from vivavoce.data.pools import iterate_spoken_texts, list_typed_aloud
+
+    if texts != "typed":
+        role = "user" if texts == "user" else "preset"
+        return (text for who, text in iterate_spoken_texts(split, seed) if who == role)
+    if split == "test":
+        raise ConfigError("texts typed is for training; what tests ask is rendered by user")
+    return (item.ask for item in list_typed_aloud("fact"))

@@ -24,7 +24,7 @@ from vivavoce.omni.engine.rules import (
     allowed_text,
 )
 from vivavoce.omni.engine.sampling import Sampling, choose, choose_event, gumbel
-from vivavoce.omni.engine.transcriber import LanguageModel, Transcriber, score_again
+from vivavoce.omni.engine.transcriber import HeardAgain, LanguageModel, LanguageWeights, Transcriber, score_again
 from vivavoce.omni.engine.transcript import TextStream
 from vivavoce.omni.engine.work import Alone, Clock, Feed, Listen, Look, Mark, Outcome, Return, SlotState, Token
 from vivavoce.omni.steps import CLOCK, FRAME_PATCH, PATCH, SPEAK, TOKEN, StepRow
@@ -75,8 +75,13 @@ def embed_row(backend: Backend, row: StepRow) -> np.ndarray:
     return vectors
 
 
-def _ends_sentence(vocabulary: Vocabulary, idx: int) -> bool:
-    return vocabulary.decode([idx]).rstrip().endswith((".", "?"))
+def make_transcriber(
+    language: LanguageWeights, vocabulary: Vocabulary, hear_again: Callable[[np.ndarray], HeardAgain] | None = None
+) -> Transcriber:
+    """The transcriber of a checkpoint; hear_again: see `Transcriber`."""
+    rows = range(NUM_CONTROL_ROWS, vocabulary.num_text_ids)
+    ends = [idx for idx in rows if vocabulary.decode([idx]).rstrip().endswith((".", "?"))]
+    return Transcriber(LanguageModel(language, ends), NUM_CONTROL_ROWS, hear_again)
 
 
 def finish(work: Generator[int, None, Outcome]) -> Outcome:
@@ -103,8 +108,7 @@ class Generation:
         self.backend, self.vocabulary = backend, vocabulary
         self.sampling, self.limits = sampling or Sampling(), limits or SpeechLimits()
         self.context_steps = context_steps
-        ends = [idx for idx in range(NUM_CONTROL_ROWS, vocabulary.num_text_ids) if _ends_sentence(vocabulary, idx)]
-        self.transcriber = Transcriber(LanguageModel(backend.language, ends), NUM_CONTROL_ROWS, backend.hear_again)
+        self.transcriber = make_transcriber(backend.language, vocabulary, backend.hear_again)
         self._slots: dict[int, _Slot] = {}
 
     def open(self, slot: int, seed: int = 0) -> None:

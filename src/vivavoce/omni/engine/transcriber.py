@@ -290,11 +290,17 @@ class Transcriber:
         """The words of this utterance in the end: of what the ear and the second pass find likeliest, what both together find likeliest."""
         if not hearing.ids or self.hear_again is None or len(hearing.sound) > _LONGEST_STEPS:
             return hearing.ids
-        heard = self.hear_again(np.stack(hearing.sound))
-        found = (*self.search(heard.second, _SECOND_BEAM), *hearing.hypotheses[:_SECOND_BEAM])
+        return self._choose(self.hear_again(np.stack(hearing.sound)), hearing.hypotheses) or hearing.ids
+
+    def write(self, heard: HeardAgain) -> tuple[int, ...]:
+        """The words of a whole utterance, of which nothing was told before."""
+        return self._choose(heard, self.search(heard.first))
+
+    def _choose(self, heard: HeardAgain, of_ear: Sequence[Hypothesis]) -> tuple[int, ...]:
+        found = (*self.search(heard.second, _SECOND_BEAM), *of_ear[:_SECOND_BEAM])
         priors = {one.ids: one.prior for one in found if one.ids}
         if not priors:
-            return hearing.ids
+            return ()
         scores = score_again(heard, list(priors)) + np.array(list(priors.values()))
         return list(priors)[int(scores.argmax())]
 

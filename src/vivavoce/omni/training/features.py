@@ -6,7 +6,6 @@ Mels are of the clean recordings; room, line, gain and much of the voice are dra
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,12 +27,12 @@ from vivavoce.omni.configuration import MEL_FRAMES_PER_STEP
 from vivavoce.omni.mel import log_mel
 from vivavoce.omni.second_pass import FRAMES_PER_STEP, MEL_PER_FRAME
 from vivavoce.omni.training.ear import Ear, align, collate_utterances, place_on_clock, stack_mels
+from vivavoce.omni.training.mishearing import Writer, mishear
 from vivavoce.omni.training.mumbling import mumble
-from vivavoce.omni.training.noise import change_voice, draw_room, draw_voice_change, put_in_room
 from vivavoce.omni.training.rows import Heard, Misheard
 from vivavoce.omni.training.second_pass import Listener
 from vivavoce.omni.training.splicing import place_cuts
-from vivavoce.omni.vocabulary import BLANK, Vocabulary
+from vivavoce.omni.vocabulary import Vocabulary
 
 _PART_ITEMS = 500
 _ALIGN_ITEMS = 50
@@ -90,32 +89,18 @@ def _alignments_of(ear: Ear, vocabulary: Vocabulary, items: Sequence[Item]) -> M
             yield ends.astype(np.int16), {name: item.about[name] for name in ("text", "voice")}
 
 
-def prepare_mishearings(mels: Path, out: Path, ear: Ear) -> Iterator[tuple[int, int]]:
-    """What the ear by itself makes of every recording, once, in another voice and in noise: `rows.Misheard`; goes on where it
-    stopped. Yields (parts done, parts in all)."""
-    ear.eval()
-    return _prepare(Shards(mels), out, partial(_mishearings_of, ear))
+def prepare_mishearings(mels: Path, out: Path, writer: Writer) -> Iterator[tuple[int, int]]:
+    """What `writer` makes of every recording, once, in another voice and in noise; goes on where it stopped. Yields (parts done, parts
+    in all)."""
+    return _prepare(Shards(mels), out, partial(_mishearings_of, writer))
 
 
-@torch.no_grad()
-def _mishearings_of(ear: Ear, items: Sequence[Item]) -> Made:
-    device = next(ear.parameters()).device
+def _mishearings_of(writer: Writer, items: Sequence[Item]) -> Made:
     for start in range(0, len(items), _ALIGN_ITEMS):
         chosen = items[start : start + _ALIGN_ITEMS]
-        tracks = []
-        for item in chosen:
-            generator = np.random.default_rng(zlib.crc32(f"{item.about['text']} {item.about['voice']}".encode()))
-            changed = change_voice(item.array.astype(np.float32), draw_voice_change(generator)._replace(pace=1.0))
-            # no lead, so that frames count from the recording's start
-            tracks.append(put_in_room(place_on_clock(changed), draw_room(generator), generator))
-        said = ear(stack_mels(tracks).to(device)).argmax(-1).cpu().numpy()
-        for path, track, item in zip(said, tracks, chosen):
-            path = path[: len(track) // MEL_FRAMES_PER_STEP]
-            # a word is what a run of steps says; it is over with its last
-            ends = np.flatnonzero(path != np.append(path[1:], BLANK))
-            ends = ends[path[ends] != BLANK]
-            pairs = np.stack([path[ends], (ends + 1) * MEL_FRAMES_PER_STEP - 1], axis=1)
-            yield pairs.astype(np.int16), {name: item.about[name] for name in ("text", "voice")}
+        for found, item in zip(mishear(writer, chosen), chosen):
+            if found is not None:
+                yield np.stack(found, axis=1).astype(np.int16), {name: item.about[name] for name in ("text", "voice")}
 
 
 def prepare_cuts(mels: Path, out: Path, listener: Listener, vocabulary: Vocabulary) -> Iterator[tuple[int, int]]:

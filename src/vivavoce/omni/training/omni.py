@@ -42,6 +42,8 @@ class OmniTrainConfig:
     """a checkpoint whose weights start this cycle; empty: from scratch"""
     ear: str = ""
     """digest of the ear that says when words were over, and whose stem starts this cycle; empty: none"""
+    misheard_by: str = ""
+    """digest of the checkpoint whose mistakes stand in some transcripts; empty: the ear's"""
     eye: str = ""
     """digest of the eye that starts this cycle; empty: none"""
     stem: str = "ear"

@@ -16,7 +16,13 @@ from vivavoce.data.example import Example
 from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file
-from vivavoce.omni.checkpoint import WEIGHTS_NAME, find_codec_folder, find_images_folder, save_checkpoint
+from vivavoce.omni.checkpoint import (
+    WEIGHTS_NAME,
+    find_codec_folder,
+    find_images_folder,
+    load_checkpoint,
+    save_checkpoint,
+)
 from vivavoce.omni.codec.network import Codec
 from vivavoce.omni.codec.storage import load_codec
 from vivavoce.omni.configuration import PRESETS, OmniConfig
@@ -37,6 +43,7 @@ from vivavoce.omni.training.features import (
 from vivavoce.omni.training.graft import graft
 from vivavoce.omni.training.held_out import make_held_out, measure_held_out
 from vivavoce.omni.training.loop import LoopConfig
+from vivavoce.omni.training.mishearing import BothPasses, EarAlone, Writer
 from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
 from vivavoce.omni.training.parallel import Place, join_processes
 from vivavoce.omni.training.pictures import PictureCodes
@@ -74,6 +81,7 @@ def train(
     start_from: Path | None = None,
     ear: Path | None = None,
     stem: Literal["ear", "fitted", "kept"] = "ear",
+    misheard_by: Path | None = None,
     eye: Path | None = None,
     steps: int = 4000,
     rows: int = 48,
@@ -104,6 +112,7 @@ def train(
         ear: run of `viva train ear` that says when each word was over, and whose stem the trunk may start from.
         stem: the ear's, with its scribe; the same, so fitted that the trunk reads what it read with that of --start-from; or the
             latter's, kept.
+        misheard_by: a checkpoint with a second pass, whose mistakes stand in some transcripts; without one, the ear's stand there.
         eye: run of `viva train eye` whose eye the trunk starts from.
         steps: optimiser steps of the cycle.
         rows: rows of one step.
@@ -128,6 +137,7 @@ def train(
         start_from="" if start_from is None else str(start_from),
         ear="" if ear is None else digest_file(find_weights(ear)),
         stem=stem,
+        misheard_by="" if misheard_by is None else digest_file(misheard_by / WEIGHTS_NAME),
         eye="" if eye is None else digest_file(find_weights(eye)),
         data=digest_data(data, codec, images),
         mix=mix,
@@ -148,7 +158,7 @@ def train(
     )
     with join_processes() as place:
         opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)
-        _train(opened, config, data, codec, images, ear, eye, place, workers)
+        _train(opened, config, data, codec, images, ear, misheard_by, eye, place, workers)
 
 
 def _train(
@@ -158,6 +168,7 @@ def _train(
     codec: Path,
     images: Path,
     ear: Path | None,
+    misheard_by: Path | None,
     eye: Path | None,
     place: Place,
     num_workers: int,
@@ -170,7 +181,7 @@ def _train(
     ]
     vocabulary = find_vocabulary(run.path, [*starts, *([ear] if ear else [])], shape)
     hearing = None if ear is None else load_ear(ear, shape, vocabulary)
-    sounds = _prepare(data, speech, vocabulary, hearing)
+    sounds = _prepare(data, speech, vocabulary, hearing, misheard_by)
     maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(pictures))
     mix = read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
@@ -215,9 +226,11 @@ def _sample_recordings(data: Path, vocabulary: Vocabulary, seed: int) -> Iterato
     return (utterances[step] for step in range(_FITTED_STEPS))
 
 
-def _prepare(data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear | None) -> PreparedSounds:
-    """Mels of data/user*; once there is an ear, when their words were over and what it makes of them in noise; once there is a
-    codec, codes of data/own*."""
+def _prepare(
+    data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear | None, misheard_by: Path | None
+) -> PreparedSounds:
+    """Mels of data/user*; once there is an ear, when their words were over and what it, or a checkpoint, makes of them in noise; once
+    there is a codec, codes of data/own*."""
     mels = prepare_user_mels(data)
     codes, alignments, mishearings = [], [], []
     if ear is not None:
@@ -226,8 +239,11 @@ def _prepare(data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear |
             alignments.append(data / f"alignments-{digest}" / heard.name)
             for done, total in prepare_alignments(heard, alignments[-1], ear, vocabulary):
                 logging.debug("alignments of %s: part %d of %d", heard.name, done, total)
+    if (found := _find_writer(vocabulary, ear, misheard_by)) is not None:
+        writer, digest = found
+        for heard in (folder for folder in mels if not is_held_out(folder)):
             mishearings.append(data / f"mishearings-{digest}" / heard.name)
-            for done, total in prepare_mishearings(heard, mishearings[-1], ear):
+            for done, total in prepare_mishearings(heard, mishearings[-1], writer):
                 logging.debug("mishearings of %s: part %d of %d", heard.name, done, total)
     if codec is not None:
         for folder in sorted(path for path in data.glob("own*") if list(path.glob("part-*.jsonl"))):
@@ -235,6 +251,16 @@ def _prepare(data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear |
             for done, total in prepare_codes(folder, codes[-1], codec):
                 logging.debug("codes of %s: part %d of %d", folder.name, done, total)
     return PreparedSounds(mels, codes, alignments, mishearings)
+
+
+def _find_writer(vocabulary: Vocabulary, ear: Ear | None, misheard_by: Path | None) -> tuple[Writer, str] | None:
+    """What mishears, and the digest of what decides how."""
+    if misheard_by is not None:
+        checkpoint = load_checkpoint(misheard_by)
+        if checkpoint.vocabulary.digest != vocabulary.digest:
+            raise ConfigError(f"{misheard_by} knows another vocabulary than the trunk; its mistakes can't be read")
+        return BothPasses(checkpoint.model, vocabulary), checkpoint.weights_digest[:16]
+    return None if ear is None else (EarAlone(ear), digest_ear(ear, vocabulary))
 
 
 def _find_levels(images: Path) -> tuple[int, ...]:
