@@ -46,6 +46,8 @@ def join_processes() -> Iterator[Place]:
     distributed.init_process_group("nccl" if has_gpu else "gloo")
     try:
         yield Place(distributed.get_rank(), world, device)
+        # gloo aborts whoever still listens when the first one leaves
+        distributed.barrier()
     finally:
         distributed.destroy_process_group()
 
