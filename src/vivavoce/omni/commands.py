@@ -24,6 +24,8 @@ COMMANDS: dict[str, Command] = {
         "vivavoce.omni.training.average_command:average", "the mean of several runs' weights, to start others from"
     ),
     "train pack": Command("vivavoce.omni.training.train_command:pack", "write a checkpoint from a run's newest state"),
+    "train text": Command("vivavoce.omni.text.text_command:train_command", "learn the text tokenizer"),
+    "eval text": Command("vivavoce.omni.text.text_command:eval_command", "measure a text tokenizer"),
     "train image": Command(
         "vivavoce.omni.images.image_command:train_command", "train the image tokenizer on drawn scenes", extra="train"
     ),

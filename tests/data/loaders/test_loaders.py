@@ -1,6 +1,7 @@
 """Loaders of real data: right examples, and errors that name the file and the row."""
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,15 @@ import pytest
 
 from vivavoce.content import Audio, Image, Text, assistant, user
 from vivavoce.content_formats import to_openai
+from vivavoce.data.curriculum import iterate_examples
+from vivavoce.data.example import Example
+from vivavoce.data.import_command import import_recordings
 from vivavoce.data.loaders.audio_folder import load_audio_folder
 from vivavoce.data.loaders.caption_parquet import load_captions
 from vivavoce.data.loaders.chat_jsonl import load_chat
-from vivavoce.errors import DataError
+from vivavoce.data.loaders.real import RealData
+from vivavoce.data.voices.shards import Shards
+from vivavoce.errors import ConfigError, DataError
 from vivavoce.media import encode_png, write_audio
 
 TONE = Audio(0.1 * np.sin(np.arange(4410) / 7).astype(np.float32), 44_100)
@@ -142,3 +148,87 @@ def test_a_bad_conversation_is_named(tmp_path: Path, line: str, message: str):
     path.write_text(f"{json.dumps(good)}\n{line}\n")
     with pytest.raises(DataError, match=message):
         list(load_chat(path))
+
+
+def make_real(folder: Path) -> list[Path]:
+    (folder / "recordings" / "ann").mkdir(parents=True)
+    write_audio(folder / "recordings" / "ann" / "a.wav", TONE)
+    (folder / "recordings" / "ann" / "a.txt").write_text("One two")
+    rows = [{"image": encode_png(RED), "text": f"field {number}"} for number in range(3)]
+    pictures = write_parquet(folder / "c.parquet", rows)
+    lines = [{"messages": [to_openai(user(f"{number}?")), to_openai(assistant("yes."))]} for number in range(2)]
+    (folder / "chat.jsonl").write_text("\n\n".join(map(json.dumps, lines)))
+    return [folder / "recordings", pictures, folder / "chat.jsonl"]
+
+
+def test_real_data_of_all_kinds_is_one_sequence_in_any_order(tmp_path: Path):
+    paths = make_real(tmp_path)
+    real = RealData(paths)
+    found = {position: real[position] for position in reversed(range(len(real)))}
+    said = [(found[position].task, found[position].answer.text) for position in range(len(real))]
+    assert said == [
+        ("write_down", "one two"),
+        *[
+            pair
+            for number in range(3)
+            for pair in ((f"caption_{how}", f"field {number}") for how in ("describe", "draw"))
+        ],
+        ("chat", "yes."),
+        ("chat", "yes."),
+    ]
+    assert [example.messages.messages[0].text for example in load_chat(paths[2])] == ["0?", "1?"]
+    for position in (-1, len(real)):
+        with pytest.raises(IndexError):
+            real[position]
+    before = real.digest
+    assert RealData(paths).digest == before
+    (tmp_path / "recordings" / "ann" / "a.txt").write_text("one three")
+    assert RealData(paths).digest != before
+
+
+def test_real_data_takes_its_share_of_the_curriculum_and_the_same_by_seed(tmp_path: Path):
+    real = RealData(make_real(tmp_path))
+    small = list(islice(iterate_examples("train", 0, {"text -> text": 1.0}), 400))
+
+    def mix(share: float) -> list[Example]:
+        return list(real.mix_into(small, share, np.random.default_rng(5)))
+
+    assert mix(0.0) == small
+    assert not any(example in small for example in mix(1.0)[:40])
+    taken = [example.task for example in mix(0.25) if example.task.startswith(("caption", "chat", "write_down"))]
+    # 0.25 of 400, four standard deviations
+    assert 65 < len(taken) < 135
+    assert set(taken) == {"caption_describe", "caption_draw", "chat", "write_down"}
+    assert [example.example_id for example in mix(0.25)] == [example.example_id for example in mix(0.25)]
+
+
+def test_what_is_no_real_data_is_named(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(ConfigError, match=r"a\.txt is no folder of recordings, \.parquet"):
+        RealData([tmp_path / "a.txt"])
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(DataError, match=r"empty\.jsonl holds no examples"):
+        RealData([tmp_path / "empty.jsonl"])
+
+
+def test_imported_recordings_are_renderings_of_their_talkers(tmp_path: Path):
+    folder = make_real(tmp_path)[0]
+    import_recordings(folder, out=tmp_path / "data" / "user-mine")
+    (item,) = Shards(tmp_path / "data" / "user-mine")
+    assert item.about["text"] == "one two"
+    assert item.about["voice"] == "recorded ann"
+    assert item.about["rate_hz"] == 16_000
+    (example,) = load_audio_folder(folder)
+    samples = example.messages.messages[1].parts_of(Audio)[0].samples
+    assert np.abs(item.array / 32767 - samples).max() < 1 / 32767
+    with pytest.raises(ConfigError, match="user-mine is there already"):
+        import_recordings(folder, out=tmp_path / "data" / "user-mine")
+
+
+def test_a_broken_recording_leaves_no_renderings(tmp_path: Path):
+    folder = make_real(tmp_path)[0]
+    (folder / "b.wav").write_bytes(b"RIFF nothing")
+    (folder / "b.txt").write_text("three")
+    with pytest.raises(DataError, match=r"b\.txt: .*b\.wav is not sound"):
+        import_recordings(folder, out=tmp_path / "data" / "user-mine")
+    assert list((tmp_path / "data").iterdir()) == []

@@ -21,11 +21,11 @@ class ToneSounds:
     def user_mel(self, what) -> np.ndarray:
         return np.ones((30 * (len(what.text.split()) if isinstance(what, Speech) else 4), 80), np.float32)
 
-    def token_ends(self, speech: Speech) -> None:
-        del speech
+    def token_ends(self, what) -> None:
+        del what
 
-    def misheard(self, speech: Speech) -> None:
-        del speech
+    def misheard(self, what) -> None:
+        del what
 
     def own_codes(self, speech: Speech) -> np.ndarray:
         return np.zeros((20, 4), np.int64)

@@ -1,18 +1,25 @@
 """Training the trunk: resumed equals uninterrupted, sharded equals whole."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.omni.rows import make_row
 from tests.omni.training.sharded_run import make_config, train
+from vivavoce.content import Audio, assistant, user
+from vivavoce.content_formats import to_openai
 from vivavoce.data.curriculum import DEFAULT_MIX
+from vivavoce.data.import_command import import_recordings
+from vivavoce.data.loaders.real import RealData
 from vivavoce.errors import ConfigError
+from vivavoce.media import write_audio
 from vivavoce.omni.configuration import make_tiny
 from vivavoce.omni.losses import LossWeights, compute_losses
 from vivavoce.omni.network import OmniForConversation
@@ -116,3 +123,42 @@ def test_senses_at_rate_0_are_left_as_they_are() -> None:
         optimizer.step()
     changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     assert changed == {name for name in before if not name.startswith(("stem.", "eye.", *WRITERS))}
+
+
+def test_real_recordings_and_conversations_are_learned_like_the_small_world(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tone = Audio(0.1 * np.sin(np.arange(16_000) / 9).astype(np.float32), 16_000)
+    (tmp_path / "mine").mkdir()
+    write_audio(tmp_path / "mine" / "a.wav", tone)
+    (tmp_path / "mine" / "a.txt").write_text("one two three")
+    line = {"messages": [to_openai(user("what is up?")), to_openai(assistant("the sky."))]}
+    (tmp_path / "chat.jsonl").write_text(json.dumps(line) + "\n")
+    # what the ear learns from is found beside the small world's renderings, and asked for by nothing else
+    import_recordings(tmp_path / "mine", out=tmp_path / "data" / "user-mine")
+
+    def run(name: str, **more) -> dict[str, torch.Tensor]:
+        train_command.train(
+            preset="tiny",
+            data=tmp_path / "data",
+            codec=tmp_path,
+            images=tmp_path,
+            run=tmp_path / name,
+            steps=2,
+            rows=2,
+            mix="text -> text=1",
+            workers=0,
+            **more,
+        )
+        return weights_of(tmp_path / name)
+
+    real = {"real": (tmp_path / "mine", tmp_path / "chat.jsonl"), "real_share": 1.0}
+    first, again, without = run("a", **real), run("b", **real), run("c")
+    assert "can't be learned from" not in caplog.text
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], without[name]) for name in first)
+    config = json.loads((tmp_path / "a" / "config.json").read_text())["config"]
+    assert (config["real"], config["real_share"]) == (RealData(real["real"]).digest, 1.0)
+    with pytest.raises(ConfigError, match=r"real_share is 1\.5"):
+        run("d", **{**real, "real_share": 1.5})
+    assert not (tmp_path / "d").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vivavoce.content import Conversation, Image, assistant, user
+from vivavoce.content import Audio, Conversation, Image, assistant, user
 from vivavoce.data.answers import Answer
 from vivavoce.data.curriculum import iterate_examples
 from vivavoce.data.example import (
@@ -48,10 +48,10 @@ class ToneSounds:
         num_words = len(what.text.split()) if isinstance(what, Speech) else 2
         return np.ones((50 * num_words, 80), np.float32)
 
-    def token_ends(self, speech: Speech) -> np.ndarray | None:
+    def token_ends(self, what) -> np.ndarray | None:
         return None
 
-    def misheard(self, speech: Speech) -> Misheard | None:
+    def misheard(self, what) -> Misheard | None:
         return None
 
     def own_codes(self, speech: Speech) -> np.ndarray:
@@ -104,11 +104,25 @@ def test_a_typed_question_is_answered_by_a_message_that_is_learned(maker: RowMak
     assert (steps.target_weights[start : start + len(wanted)] == 1).all()
 
 
+def test_a_recording_is_heard_with_its_words_and_never_answered_in(maker: RowMaker, vocabulary: Vocabulary) -> None:
+    recording = Audio(np.zeros(8000, np.float32), 16_000, "how many balls")
+    steps = make(maker, make_example("audio", "text", recording, answer=["three"]))
+    assert steps.heard[steps.heard > 0].tolist() == vocabulary.encode("how many balls")
+    assert steps.ids[steps.noted].tolist() == vocabulary.frame_note(
+        vocabulary.encode("how many balls"), is_spoken=False
+    )
+    # without a transcript it is a sound like any other
+    unknown = make(maker, make_example("audio", "text", replace(recording, transcript=None), answer=["three"]))
+    assert not (unknown.heard > 0).any()
+    with pytest.raises(DataError, match="e answers in a recording; the model speaks in its own voice only"):
+        make(maker, make_example("audio", "audio", recording, answer=[recording]))
+
+
 class EarlySounds(ToneSounds):
     """An ear that says all words at once."""
 
-    def token_ends(self, speech: Speech) -> np.ndarray | None:
-        return np.full(len(speech.text.split()) + speech.text.endswith("?"), 8)
+    def token_ends(self, what) -> np.ndarray | None:
+        return np.full(len(what.text.split()) + what.text.endswith("?"), 8)
 
 
 @pytest.mark.parametrize("sounds", [ToneSounds(), EarlySounds()])
@@ -145,7 +159,7 @@ def test_a_spoken_answer_starts_with_the_first_whole_frame_after_the_users_end_t
 class MishearingSounds(ToneSounds):
     """An ear that makes two other tokens of whatever is said, over after 80 and 160 ms."""
 
-    def misheard(self, speech: Speech) -> Misheard | None:
+    def misheard(self, what) -> Misheard | None:
         return Misheard(np.array([50, 51]), np.array([7, 15]))
 
 

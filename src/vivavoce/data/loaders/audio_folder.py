@@ -11,6 +11,7 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from vivavoce.content import Audio, Conversation, assistant, system, user
 from vivavoce.data.answers import Answer, fold_text
@@ -25,32 +26,67 @@ MAX_RECORDING_S = 30.0
 """Longer recordings do not fit a training row; they are refused by name rather than cut."""
 
 
-def load_audio_folder(folder: Path | str, split: Split = "train") -> Iterator[Example]:
-    """Examples of a folder, in the order of its transcripts: the recording in, its words in text out.
+class Recording(NamedTuple):
+    """One recording and what is said in it, as written; place: the line or file that says so."""
 
-    Sound is mixed to mono and resampled to 16 kHz; transcripts are folded to lower case (`answers.fold_text`).
-    Raises: DataError that names the file and line for a missing or broken recording, an empty transcript, a transcript
-    without recording, or a folder without transcripts.
+    place: str
+    path: Path
+    words: str
+
+
+def list_recordings(folder: Path | str) -> list[Recording]:
+    """The recordings of a folder, in the order of its transcripts; none is opened.
+
+    Raises: DataError that names file and line for a line without words or recording, or a folder without transcripts.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; name the folder that holds the recordings")
-    for place, path, words in _find_transcripts(folder):
-        text = fold_text(words)
-        if not text:
-            raise DataError(
-                f"{place}: the transcript of {path.name} is empty; write what is said, or leave the line out"
-            )
-        try:
-            audio = resample(read_audio(path, max_s=MAX_RECORDING_S), USER_RATE_HZ)
-        except DataError as error:
-            raise DataError(f"{place}: {error}") from error
-        said = Audio(audio.samples, audio.rate_hz, text)
-        messages = Conversation((system(WRITE_DOWN_SYSTEM), user(said), assistant(text)))
-        name = path.relative_to(folder).as_posix()
-        yield Example(
-            name, "write_down", split, frozenset({"audio"}), frozenset({"text"}), messages, Answer("words", text)
+    return [Recording(*found) for found in _find_transcripts(folder)]
+
+
+def read_recording(recording: Recording) -> Audio:
+    """Its sound, mixed to mono and resampled to 16 kHz, with its words folded to lower case (`answers.fold_text`).
+
+    Raises: DataError that names the line for a missing or broken recording, or an empty transcript.
+    """
+    text = fold_text(recording.words)
+    if not text:
+        raise DataError(
+            f"{recording.place}: the transcript of {recording.path.name} is empty; write what is said, or leave the line out"
         )
+    try:
+        audio = resample(read_audio(recording.path, max_s=MAX_RECORDING_S), USER_RATE_HZ)
+    except DataError as error:
+        raise DataError(f"{recording.place}: {error}") from error
+    return Audio(audio.samples, audio.rate_hz, text)
+
+
+def make_dictation(recording: Recording, split: Split = "train") -> Example:
+    """The recording in, its words in text out.
+
+    Raises: as `read_recording`.
+    """
+    said = read_recording(recording)
+    text = str(said.transcript)
+    messages = Conversation((system(WRITE_DOWN_SYSTEM), user(said), assistant(text)))
+    return Example(
+        recording.path.as_posix(),
+        "write_down",
+        split,
+        frozenset({"audio"}),
+        frozenset({"text"}),
+        messages,
+        Answer("words", text),
+    )
+
+
+def load_audio_folder(folder: Path | str, split: Split = "train") -> Iterator[Example]:
+    """Examples of a folder, in the order of its transcripts (`make_dictation`).
+
+    Raises: as `list_recordings` and `read_recording`.
+    """
+    return (make_dictation(recording, split) for recording in list_recordings(folder))
 
 
 def _find_transcripts(folder: Path) -> Iterator[tuple[str, Path, str]]:

@@ -24,7 +24,7 @@ from vivavoce.omni.mel import log_mel
 from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.step_batch import collate
 from vivavoce.omni.steps import CLOCK, SPEAK, STAY
-from vivavoce.omni.training.rows import RowMaker
+from vivavoce.omni.training.rows import Heard, RowMaker
 from vivavoce.stats import estimate_proportion, estimate_quantile
 
 PATIENCE_STEPS = 25
@@ -39,21 +39,21 @@ class RenderedSounds:
     def __init__(self, voices: Renderings, num_books: int) -> None:
         self.voices, self.num_books = voices, num_books
 
-    def user_mel(self, what: Speech | Sound | Audio) -> np.ndarray:
+    def user_mel(self, what: Heard) -> np.ndarray:
         """Scaled log-mel [F, 80]."""
         if isinstance(what, Sound):
             what = render_sound(what)
         audio = what if isinstance(what, Audio) else self.voices.render(what)
         return log_mel(audio.samples, multiple=1)
 
-    def token_ends(self, speech: Speech) -> np.ndarray | None:
+    def token_ends(self, what: Heard) -> np.ndarray | None:
         """Not aligned: the transcript's place does not matter here."""
-        del speech
+        del what
         return None
 
-    def misheard(self, speech: Speech) -> None:
+    def misheard(self, what: Heard) -> None:
         """Never: what is looked at is when it speaks, told what was said."""
-        del speech
+        del what
 
     def own_codes(self, speech: Speech) -> np.ndarray:
         """Codes [T, K], zeros, long enough for the words."""

@@ -40,6 +40,7 @@ def train(
     data: Path = Path("runs/data"),
     run: Path = Path("runs/ear"),
     start_from: Path | None = None,
+    vocabulary: Path | None = None,
     stem: Literal["trained", "held"] = "trained",
     steps: int = 1500,
     utterances: int = 64,
@@ -59,6 +60,7 @@ def train(
         data: folder of renderings.
         run: run directory.
         start_from: run or checkpoint whose tokenizer, stem and scribe it goes on from; else all is new.
+        vocabulary: folder of the text tokenizer (`viva train text`); without one, that of start_from, or a new one.
         stem: held, where a trunk hears with it already: only the scribe learns.
         steps: optimiser steps.
         utterances: recordings of one step, over all processes.
@@ -83,14 +85,20 @@ def train(
     )
     with join_processes() as place:
         opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)
-        _train(opened, config, data, start_from, place, workers)
+        _train(opened, config, data, start_from, vocabulary, place, workers)
 
 
 def _train(
-    run: Run, config: EarTrainConfig, data: Path, start_from: Path | None, place: Place, num_workers: int
+    run: Run,
+    config: EarTrainConfig,
+    data: Path,
+    start_from: Path | None,
+    vocabulary: Path | None,
+    place: Place,
+    num_workers: int,
 ) -> None:
     shape, seed = PRESETS[config.preset](), config.loop.seed
-    tokens = find_vocabulary(run.path, [run.path, *([start_from] if start_from else [])], shape)
+    tokens = find_vocabulary(run.path, [start_from], shape, vocabulary)
     mels = prepare_user_mels(data)
     held_out = [Shards(folder) for folder in mels if is_held_out(folder)]
     learned = [Shards(folder) for folder in mels if not is_held_out(folder)]

@@ -67,7 +67,7 @@ def train(
     config = EyeTrainConfig(preset=preset, start_from=before, words_of=spoken, loop=loop, pictures=pictures, rate=rate)
     opened = Run.open(run, config, resume=resume)
     shape = PRESETS[preset]()
-    words = find_vocabulary(run, [run, *(place for place in (words_of, start_from, vocabulary) if place)], shape)
+    words = find_vocabulary(run, [words_of, start_from], shape, vocabulary)
     torch.manual_seed(seed)
     namer = Namer(shape) if start_from is None else load_namer(start_from, shape)
     if words_of is not None:

@@ -29,7 +29,7 @@ from vivavoce.omni.second_pass import FRAMES_PER_STEP, MEL_PER_FRAME
 from vivavoce.omni.training.ear import Ear, align, collate_utterances, place_on_clock, stack_mels
 from vivavoce.omni.training.mishearing import Writer, mishear
 from vivavoce.omni.training.mumbling import mumble
-from vivavoce.omni.training.rows import Heard, Misheard
+from vivavoce.omni.training.rows import Heard, Misheard, find_said
 from vivavoce.omni.training.second_pass import Listener
 from vivavoce.omni.training.splicing import place_cuts
 from vivavoce.omni.vocabulary import Vocabulary
@@ -75,18 +75,28 @@ def prepare_alignments(mels: Path, out: Path, ear: Ear, vocabulary: Vocabulary) 
     return _prepare(Shards(mels), out, partial(_alignments_of, ear, vocabulary))
 
 
-@torch.no_grad()
 def _alignments_of(ear: Ear, vocabulary: Vocabulary, items: Sequence[Item]) -> Made:
-    device = next(ear.parameters()).device
     for start in range(0, len(items), _ALIGN_ITEMS):
         chosen = items[start : start + _ALIGN_ITEMS]
-        tracks = [place_on_clock(item.array.astype(np.float32)) for item in chosen]
-        ids = [vocabulary.encode(item.about["text"]) for item in chosen]
-        lengths = [len(track) // MEL_FRAMES_PER_STEP for track in tracks]
-        found = align(ear(stack_mels(tracks).to(device)).cpu().numpy(), lengths, ids)
-        for steps, item in zip(found, chosen):
-            ends = np.empty(0, int) if steps is None else (steps + 1) * MEL_FRAMES_PER_STEP - 1
-            yield ends.astype(np.int16), {name: item.about[name] for name in ("text", "voice")}
+        found = align_recordings(
+            ear, vocabulary, [item.array.astype(np.float32) for item in chosen], [item.about["text"] for item in chosen]
+        )
+        for ends, item in zip(found, chosen):
+            kept = np.empty(0, np.int16) if ends is None else ends.astype(np.int16)
+            yield kept, {name: item.about[name] for name in ("text", "voice")}
+
+
+@torch.no_grad()
+def align_recordings(
+    ear: Ear, vocabulary: Vocabulary, mels: Sequence[np.ndarray], texts: Sequence[str]
+) -> list[np.ndarray | None]:
+    """Frame at which each token of each text was over in its recording [F, 80], [tokens]; None where it has too many for its length."""
+    device = next(ear.parameters()).device
+    tracks = [place_on_clock(mel) for mel in mels]
+    lengths = [len(track) // MEL_FRAMES_PER_STEP for track in tracks]
+    said = ear(stack_mels(tracks).to(device)).cpu().numpy()
+    found = align(said, lengths, [vocabulary.encode(text) for text in texts])
+    return [None if steps is None else (steps + 1) * MEL_FRAMES_PER_STEP - 1 for steps in found]
 
 
 def prepare_mishearings(mels: Path, out: Path, writer: Writer) -> Iterator[tuple[int, int]]:
@@ -154,8 +164,13 @@ def digest_weights(module: nn.Module, beside: str = "") -> str:
     return digest.hexdigest()[:16]
 
 
+AlignOne = Callable[[np.ndarray, str], np.ndarray | None]
+"""Mel [F, 80] and what is said in it to the frame at which each token was over."""
+
+
 class PreparedSounds:
-    """Mels and codes on disk, by text and voice. Satisfies `rows.Sounds`."""
+    """Mels and codes on disk, by text and voice; what is a recording itself is made ready when it is asked for, and aligned by
+    `align_one`. Satisfies `rows.Sounds`."""
 
     def __init__(
         self,
@@ -163,14 +178,18 @@ class PreparedSounds:
         codes: Iterable[Path] = (),
         alignments: Iterable[Path] = (),
         mishearings: Iterable[Path] = (),
+        align_one: AlignOne | None = None,
     ) -> None:
+        self._align_one = align_one
         self._mels, self._mel_place = _index(mels, ("text", "voice"))
         self._ends, self._end_place = _index(alignments, ("text", "voice"))
         self._misheard, self._misheard_place = _index(mishearings, ("text", "voice"))
         self._codes, self._code_place = _index(codes, ("text",))
         self._voices: dict[tuple[str, str], list[str]] = {}
         for text, voice in self._mel_place:
-            self._voices.setdefault((load_roster()[voice].split, text), []).append(voice)
+            # imported recordings are nobody's of the roster, and the curriculum does not ask for them
+            if voice in load_roster():
+                self._voices.setdefault((load_roster()[voice].split, text), []).append(voice)
 
     def user_mel(self, what: Heard) -> np.ndarray:
         """Scaled log-mel [F, 80] float32 of the clean sound.
@@ -186,14 +205,17 @@ class PreparedSounds:
         shard, number = self._mel_place[self._find_key(what)]
         return self._mels[shard][number].array.astype(np.float32)
 
-    def token_ends(self, speech: Speech) -> np.ndarray | None:
+    def token_ends(self, what: Heard) -> np.ndarray | None:
         """Frame at which each token of the transcript was over, [tokens]; None where it was not aligned."""
-        place = self._end_place.get(self._find_key(speech))
+        if not isinstance(what, Speech):
+            said = find_said(what)
+            return self._align_one(self.user_mel(what), said) if said and self._align_one is not None else None
+        place = self._end_place.get(self._find_key(what))
         return None if place is None else self._ends[place[0]][place[1]].array.astype(np.int64)
 
-    def misheard(self, speech: Speech) -> Misheard | None:
-        """What the ear made of it in another voice and in noise; None where that is not known."""
-        place = self._misheard_place.get(self._find_key(speech))
+    def misheard(self, what: Heard) -> Misheard | None:
+        """What was written of it in another voice and in noise; None where that is not known."""
+        place = self._misheard_place.get(self._find_key(what)) if isinstance(what, Speech) else None
         if place is None:
             return None
         ids, ends = self._misheard[place[0]][place[1]].array.astype(np.int64).T

@@ -53,6 +53,10 @@ class OmniTrainConfig:
     """digest of the rendered data, so that a run does not go on with other sounds"""
     mix: str = "all"
     """which tasks, by the curriculum's name for the mix"""
+    real: str = ""
+    """digest of real data that stands in place of some examples; empty: none"""
+    real_share: float = 0.0
+    """of examples that are of it"""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2000))
     batch: BatchConfig = field(default_factory=BatchConfig)
     losses: LossWeights = field(default_factory=LossWeights)
@@ -75,6 +79,8 @@ class OmniTrainConfig:
             raise ConfigError(f"preset is {self.preset!r}; there are {', '.join(PRESETS)}")
         if self.optimizer not in ("muon", "adamw"):
             raise ConfigError(f"optimizer is {self.optimizer!r}; muon or adamw")
+        if not 0 <= self.real_share <= 1:
+            raise ConfigError(f"real_share is {self.real_share}; need a share from 0 to 1")
         if self.stem not in STEMS:
             raise ConfigError(f"stem is {self.stem!r}; there are {', '.join(STEMS)}")
         if self.stem == "fitted" and not (self.start_from and self.ear):

@@ -73,11 +73,19 @@ def is_held_out(folder: Path) -> bool:
     return folder.name.endswith("-test")
 
 
-def find_vocabulary(run: Path, places: Iterable[Path], shape: OmniConfig) -> Vocabulary:
-    """That of the first place that has one, else a new one learned from the curriculum; kept in `run`."""
+def find_vocabulary(
+    run: Path, places: Iterable[Path | None], shape: OmniConfig, named: Path | None = None
+) -> Vocabulary:
+    """That of the first place that has one: the run itself, `places`, the folder that was named for it. Without a name, else a new one,
+    learned from the curriculum. Kept in `run`.
+
+    Raises: ConfigError if the named folder has none.
+    """
+    if named is not None and not (named / "tokenizer.json").exists():
+        raise ConfigError(f"{named} has no tokenizer.json; name a folder of viva train text, a run or a checkpoint")
     load = partial(load_vocabulary, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
-    for place in places:
-        if (place / "tokenizer.json").exists():
+    for place in (run, *places, named):
+        if place is not None and (place / "tokenizer.json").exists():
             vocabulary = load(place)
             break
     else:

@@ -80,6 +80,13 @@ EAR_LATENESS_STEPS = 2
 Heard = Speech | Sound | Audio
 
 
+def find_said(what: Heard) -> str:
+    """The words of a speech, or of a recording with a transcript; empty for any other sound."""
+    if isinstance(what, Speech):
+        return what.text
+    return (what.transcript or "") if isinstance(what, Audio) else ""
+
+
 class Misheard(NamedTuple):
     """A transcript with mistakes: ids [tokens], and the frame at which each was over, [tokens]."""
 
@@ -94,11 +101,11 @@ class Sounds(Protocol):
         """Scaled log-mel [F, 80] at 100 Hz (`mel`), without silence at either end."""
         ...
 
-    def token_ends(self, speech: Speech) -> np.ndarray | None:
+    def token_ends(self, what: Heard) -> np.ndarray | None:
         """Frame at which the ear has heard each token of the transcript, [tokens] (`ear.align`); None: not aligned."""
         ...
 
-    def misheard(self, speech: Speech) -> Misheard | None:
+    def misheard(self, what: Heard) -> Misheard | None:
         """The transcript with an ear's mistakes; None: not known."""
         ...
 
@@ -165,11 +172,14 @@ class RowMaker:
                 if not isinstance(sound, Audio):
                     continue
                 what = speeches.pop(0) if is_unrendered(sound) else sound
-                if message.role == "assistant":
-                    assert isinstance(what, Speech)
+                if message.role != "assistant":
+                    events.append(UserSpan("speech" if find_said(what) else "sound", what))
+                elif isinstance(what, Speech):
                     events.append(OwnSpan(what, drawn=drawn))
                 else:
-                    events.append(UserSpan("speech" if isinstance(what, Speech) else "sound", what))
+                    raise DataError(
+                        f"{example.example_id} answers in a recording; the model speaks in its own voice only"
+                    )
         return Timeline(tuple(events))
 
     def _write_turns(self, row: StepRow, example: Example) -> None:
@@ -290,14 +300,15 @@ class RowMaker:
         first_frame = round(start_s * MEL_HZ)
         assert track.mel is not None
         sound = mel + gain
-        if isinstance(span.what, Speech) and generator.random() < self.muffled_share:
+        said = find_said(span.what)
+        if said and generator.random() < self.muffled_share:
             sound = muffle(sound, generator)
         mix_mel(track.mel, sound, first_frame)
-        if not isinstance(span.what, Speech):
+        if not said:
             return
         misheard = heard.misheard(span.what) if generator.random() < self.misheard_share else None
         if misheard is None:
-            ids, ends = self.writer.vocabulary.encode(span.what.text), heard.token_ends(span.what)
+            ids, ends = self.writer.vocabulary.encode(said), heard.token_ends(span.what)
         else:
             ids, ends = misheard.ids.tolist(), misheard.ends
         track.hear(self._place_transcript(ends, ids, mel, first_frame), ids)
@@ -323,16 +334,16 @@ class ChangedSounds:
     def user_mel(self, what: Heard) -> np.ndarray:
         """As `Sounds.user_mel`."""
         mel = self.sounds.user_mel(what)
-        return change_voice(mel, self.voice) if isinstance(what, Speech) else mel
+        return change_voice(mel, self.voice) if find_said(what) else mel
 
-    def token_ends(self, speech: Speech) -> np.ndarray | None:
+    def token_ends(self, what: Heard) -> np.ndarray | None:
         """As `Sounds.token_ends`."""
-        ends = self.sounds.token_ends(speech)
+        ends = self.sounds.token_ends(what)
         return None if ends is None else self._pass_frames(ends)
 
-    def misheard(self, speech: Speech) -> Misheard | None:
+    def misheard(self, what: Heard) -> Misheard | None:
         """As `Sounds.misheard`."""
-        found = self.sounds.misheard(speech)
+        found = self.sounds.misheard(what)
         return None if found is None else Misheard(found.ids, self._pass_frames(found.ends))
 
     def _pass_frames(self, frames: np.ndarray) -> np.ndarray:
@@ -344,7 +355,7 @@ class ChangedSounds:
         if isinstance(what, Speech) and what.voice == PRESET_VOICE:
             return len(self.sounds.own_codes(what)) / CLOCK_HZ
         num_frames = len(self.sounds.user_mel(what))
-        if not isinstance(what, Speech):
+        if not find_said(what):
             return max(0.02, num_frames / MEL_HZ)
         return max(0.02, change_length(num_frames, self.voice) / MEL_HZ - TRIM_MARGIN_S)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from vivavoce.data.curriculum import DEFAULT_MIX, GROUPS, iterate_examples
 from vivavoce.data.example import Example
+from vivavoce.data.loaders.real import RealData
 from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file
@@ -34,6 +37,7 @@ from vivavoce.omni.training.batches import BatchConfig, StepBatches
 from vivavoce.omni.training.ear import Ear, EarBatch, Utterances
 from vivavoce.omni.training.features import (
     PreparedSounds,
+    align_recordings,
     digest_codes,
     digest_ear,
     prepare_alignments,
@@ -71,6 +75,20 @@ _FITTED_STEPS = 24
 """Recordings that a stem is fitted on: some 50,000 clock steps for 321 numbers each. chosen."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a cycle takes what it does not learn itself; see `train`."""
+
+    data: Path
+    codec: Path
+    images: Path
+    vocabulary: Path | None
+    ear: Path | None
+    misheard_by: Path | None
+    eye: Path | None
+    real: tuple[Path, ...]
+
+
 def train(
     *,
     preset: Literal["nano", "small", "tiny"] = "nano",
@@ -79,6 +97,7 @@ def train(
     images: Path = Path("checkpoints/nano"),
     run: Path = Path("runs/omni"),
     start_from: Path | None = None,
+    vocabulary: Path | None = None,
     ear: Path | None = None,
     stem: Literal["ear", "fitted", "kept"] = "ear",
     misheard_by: Path | None = None,
@@ -90,6 +109,8 @@ def train(
     rate: float = 3e-3,
     sense_rate: float = 2e-4,
     mix: str = "all",
+    real: tuple[Path, ...] = (),
+    real_share: float = 0.2,
     seed: int = 0,
     threads: int = 0,
     workers: int = 1,
@@ -109,6 +130,7 @@ def train(
         images: folder of the image tokenizer, or a checkpoint's. Without one, everything but to draw.
         run: run directory.
         start_from: a checkpoint or run whose weights start this learning-rate cycle.
+        vocabulary: folder of the text tokenizer (`viva train text`); without one, that of start_from or of the ear, or a new one.
         ear: run of `viva train ear` that says when each word was over, and whose stem the trunk may start from.
         stem: the ear's, with its scribe; the same, so fitted that the trunk reads what it read with that of --start-from; or the
             latter's, kept.
@@ -121,6 +143,9 @@ def train(
         rate: peak learning rate of matrices; tables learn a third faster.
         sense_rate: peak learning rate of stem and eye; 0 leaves them as they were taught, and is a quarter quicker.
         mix: `all`, or groups of the curriculum with weights: `live=2,writing=1`.
+        real: your own data in place of some of the examples: folders of recordings with transcripts, .parquet of captioned pictures, .jsonl
+            of conversations (`viva data check` finds their faults).
+        real_share: of examples that are of `real`.
         seed: of weights, examples and noise; a cycle with the seed of the last one sees its examples again.
         threads: CPU threads; 0 leaves PyTorch's choice.
         workers: processes that make batches.
@@ -132,6 +157,7 @@ def train(
     # what can be refused is refused before a run directory is made
     check_renderings(data)
     read_mix(mix)
+    own = RealData(real) if real else None
     config = OmniTrainConfig(
         preset=preset,
         start_from="" if start_from is None else str(start_from),
@@ -141,6 +167,8 @@ def train(
         eye="" if eye is None else digest_file(find_weights(eye)),
         data=digest_data(data, codec, images),
         mix=mix,
+        real="" if own is None else own.digest,
+        real_share=0.0 if own is None else real_share,
         loop=LoopConfig(
             steps=steps,
             warmup_steps=100 if start_from is None else 30,
@@ -158,46 +186,35 @@ def train(
     )
     with join_processes() as place:
         opened = Run.open(run, config, resume=resume) if place.rank == 0 else Run(run, {}, resumed=resume)
-        _train(opened, config, data, codec, images, ear, misheard_by, eye, place, workers)
+        _train(opened, config, Sources(data, codec, images, vocabulary, ear, misheard_by, eye, real), place, workers)
 
 
-def _train(
-    run: Run,
-    config: OmniTrainConfig,
-    data: Path,
-    codec: Path,
-    images: Path,
-    ear: Path | None,
-    misheard_by: Path | None,
-    eye: Path | None,
-    place: Place,
-    num_workers: int,
-) -> None:
+def _train(run: Run, config: OmniTrainConfig, sources: Sources, place: Place, num_workers: int) -> None:
     shape = PRESETS[config.preset]()
-    speech, pictures = _find_codec(codec), _find_pictures(images)
-    starts = [
-        run.path,
-        *([Path(config.start_from), Path(config.start_from) / "checkpoint"] if config.start_from else []),
-    ]
-    vocabulary = find_vocabulary(run.path, [*starts, *([ear] if ear else [])], shape)
-    hearing = None if ear is None else load_ear(ear, shape, vocabulary)
-    sounds = _prepare(data, speech, vocabulary, hearing, misheard_by)
+    speech, pictures = _find_codec(sources.codec), _find_pictures(sources.images)
+    starts = [Path(config.start_from), Path(config.start_from) / "checkpoint"] if config.start_from else []
+    vocabulary = find_vocabulary(run.path, [*starts, sources.ear], shape, sources.vocabulary)
+    hearing = None if sources.ear is None else load_ear(sources.ear, shape, vocabulary)
+    sounds = _prepare(sources, speech, vocabulary, hearing)
     maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(pictures))
     mix = read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
     model = load_trunk(Path(config.start_from), shape) if config.start_from else OmniForConversation(shape)
     if hearing is not None and config.stem == "fitted":
-        explained = graft(model, hearing.stem, _sample_recordings(data, vocabulary, config.loop.seed))
+        explained = graft(model, hearing.stem, _sample_recordings(sources.data, vocabulary, config.loop.seed))
         logging.info("the trunk reads of the ear's stem what it read of its own: %.3f of its variance", explained)
     if hearing is not None and config.stem != "kept":
         model.stem.load_state_dict(hearing.stem.state_dict())
         model.scribe.load_state_dict(hearing.scribe.state_dict())
-    if eye is not None:
-        model.eye.load_state_dict(load_namer(eye, shape).eye.state_dict())
+    if sources.eye is not None:
+        model.eye.load_state_dict(load_namer(sources.eye, shape).eye.state_dict())
     torch.nn.Module.to(model, place.device)
 
+    own = RealData(sources.real) if sources.real else None
+
     def draw(seed: int) -> Iterator[Example]:
-        return iterate_examples("train", seed, mix)
+        examples = iterate_examples("train", seed, mix)
+        return examples if own is None else own.mix_into(examples, config.real_share, np.random.default_rng((seed, 71)))
 
     learned = replace(maker, late_share=LATE_SHARE, muffled_share=MUFFLED_SHARE, misheard_share=MISHEARD_SHARE)
     batches = StepBatches(draw, learned, config.batch, seed=config.loop.seed, rank=place.rank, world=place.world)
@@ -226,11 +243,10 @@ def _sample_recordings(data: Path, vocabulary: Vocabulary, seed: int) -> Iterato
     return (utterances[step] for step in range(_FITTED_STEPS))
 
 
-def _prepare(
-    data: Path, codec: Codec | None, vocabulary: Vocabulary, ear: Ear | None, misheard_by: Path | None
-) -> PreparedSounds:
+def _prepare(sources: Sources, codec: Codec | None, vocabulary: Vocabulary, ear: Ear | None) -> PreparedSounds:
     """Mels of data/user*; once there is an ear, when their words were over and what it, or a checkpoint, makes of them in noise; once
     there is a codec, codes of data/own*."""
+    data = sources.data
     mels = prepare_user_mels(data)
     codes, alignments, mishearings = [], [], []
     if ear is not None:
@@ -239,7 +255,7 @@ def _prepare(
             alignments.append(data / f"alignments-{digest}" / heard.name)
             for done, total in prepare_alignments(heard, alignments[-1], ear, vocabulary):
                 logging.debug("alignments of %s: part %d of %d", heard.name, done, total)
-    if (found := _find_writer(vocabulary, ear, misheard_by)) is not None:
+    if (found := _find_writer(vocabulary, ear, sources.misheard_by)) is not None:
         writer, digest = found
         for heard in (folder for folder in mels if not is_held_out(folder)):
             mishearings.append(data / f"mishearings-{digest}" / heard.name)
@@ -250,7 +266,12 @@ def _prepare(
             codes.append(data / f"codes-{digest_codes(codec)}" / folder.name)
             for done, total in prepare_codes(folder, codes[-1], codec):
                 logging.debug("codes of %s: part %d of %d", folder.name, done, total)
-    return PreparedSounds(mels, codes, alignments, mishearings)
+    align_one = None if ear is None else partial(_align_one, ear, vocabulary)
+    return PreparedSounds(mels, codes, alignments, mishearings, align_one)
+
+
+def _align_one(ear: Ear, vocabulary: Vocabulary, mel: np.ndarray, text: str) -> np.ndarray | None:
+    return align_recordings(ear, vocabulary, [mel], [text])[0]
 
 
 def _find_writer(vocabulary: Vocabulary, ear: Ear | None, misheard_by: Path | None) -> tuple[Writer, str] | None:
