@@ -23,7 +23,7 @@ COMMANDS: dict[str, Command] = {
     "train average": Command(
         "vivavoce.omni.training.average_command:average", "the mean of several runs' weights, to start others from"
     ),
-    "train pack": Command("vivavoce.omni.training.train_command:pack", "write a checkpoint from a run's newest state"),
+    "train pack": Command("vivavoce.omni.training.pack_command:pack", "write a checkpoint from a run's newest state"),
     "train text": Command("vivavoce.omni.text.text_command:train_command", "learn the text tokenizer"),
     "eval text": Command("vivavoce.omni.text.text_command:eval_command", "measure a text tokenizer"),
     "train image": Command(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,31 +22,19 @@ from vivavoce.omni.checkpoint import (
     WEIGHTS_NAME,
     find_codec_folder,
     find_images_folder,
-    load_checkpoint,
     save_checkpoint,
 )
-from vivavoce.omni.codec.network import Codec
 from vivavoce.omni.codec.storage import load_codec
-from vivavoce.omni.configuration import PRESETS, OmniConfig
+from vivavoce.omni.configuration import PRESETS
 from vivavoce.omni.images.network import ImageTokenizer
 from vivavoce.omni.layout import RowWriter
 from vivavoce.omni.losses import LossWeights
 from vivavoce.omni.network import OmniForConversation
 from vivavoce.omni.training.batches import BatchConfig, StepBatches
-from vivavoce.omni.training.ear import Ear, EarBatch, Utterances
-from vivavoce.omni.training.features import (
-    PreparedSounds,
-    align_recordings,
-    digest_codes,
-    digest_ear,
-    prepare_alignments,
-    prepare_codes,
-    prepare_mishearings,
-)
+from vivavoce.omni.training.ear import EarBatch, Utterances
 from vivavoce.omni.training.graft import graft
 from vivavoce.omni.training.held_out import make_held_out, measure_held_out
 from vivavoce.omni.training.loop import LoopConfig
-from vivavoce.omni.training.mishearing import BothPasses, EarAlone, Writer
 from vivavoce.omni.training.omni import OmniTrainConfig, train_omni
 from vivavoce.omni.training.parallel import Place, join_processes
 from vivavoce.omni.training.pictures import PictureCodes
@@ -58,35 +45,20 @@ from vivavoce.omni.training.places import (
     find_weights,
     is_held_out,
     load_ear,
-    load_language,
     load_namer,
-    load_second_pass,
     load_trunk,
     prepare_user_mels,
     set_up,
 )
 from vivavoce.omni.training.rows import LATE_SHARE, MISHEARD_SHARE, MUFFLED_SHARE, RowMaker
-from vivavoce.omni.vocabulary import Vocabulary, load_vocabulary
+from vivavoce.omni.training.sources import Sources, find_codec, find_pictures, prepare_sounds
+from vivavoce.omni.vocabulary import Vocabulary
 from vivavoce.run import Run
 
 _CHECKED_EXAMPLES = 200
 _FITTED_UTTERANCES = 64
 _FITTED_STEPS = 24
 """Recordings that a stem is fitted on: some 50,000 clock steps for 321 numbers each. chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where a cycle takes what it does not learn itself; see `train`."""
-
-    data: Path
-    codec: Path
-    images: Path
-    vocabulary: Path | None
-    ear: Path | None
-    misheard_by: Path | None
-    eye: Path | None
-    real: tuple[Path, ...]
 
 
 def train(
@@ -191,11 +163,11 @@ def train(
 
 def _train(run: Run, config: OmniTrainConfig, sources: Sources, place: Place, num_workers: int) -> None:
     shape = PRESETS[config.preset]()
-    speech, pictures = _find_codec(sources.codec), _find_pictures(sources.images)
+    speech, pictures = find_codec(sources.codec), find_pictures(sources.images)
     starts = [Path(config.start_from), Path(config.start_from) / "checkpoint"] if config.start_from else []
     vocabulary = find_vocabulary(run.path, [*starts, sources.ear], shape, sources.vocabulary)
     hearing = None if sources.ear is None else load_ear(sources.ear, shape, vocabulary)
-    sounds = _prepare(sources, speech, vocabulary, hearing)
+    sounds = prepare_sounds(sources, speech, vocabulary, hearing)
     maker = RowMaker(RowWriter(vocabulary, shape), sounds, PictureCodes(pictures))
     mix = read_mix(config.mix)
     torch.manual_seed(config.loop.seed)
@@ -243,47 +215,6 @@ def _sample_recordings(data: Path, vocabulary: Vocabulary, seed: int) -> Iterato
     return (utterances[step] for step in range(_FITTED_STEPS))
 
 
-def _prepare(sources: Sources, codec: Codec | None, vocabulary: Vocabulary, ear: Ear | None) -> PreparedSounds:
-    """Mels of data/user*; once there is an ear, when their words were over and what it, or a checkpoint, makes of them in noise; once
-    there is a codec, codes of data/own*."""
-    data = sources.data
-    mels = prepare_user_mels(data)
-    codes, alignments, mishearings = [], [], []
-    if ear is not None:
-        digest = digest_ear(ear, vocabulary)
-        for heard in mels:
-            alignments.append(data / f"alignments-{digest}" / heard.name)
-            for done, total in prepare_alignments(heard, alignments[-1], ear, vocabulary):
-                logging.debug("alignments of %s: part %d of %d", heard.name, done, total)
-    if (found := _find_writer(vocabulary, ear, sources.misheard_by)) is not None:
-        writer, digest = found
-        for heard in (folder for folder in mels if not is_held_out(folder)):
-            mishearings.append(data / f"mishearings-{digest}" / heard.name)
-            for done, total in prepare_mishearings(heard, mishearings[-1], writer):
-                logging.debug("mishearings of %s: part %d of %d", heard.name, done, total)
-    if codec is not None:
-        for folder in sorted(path for path in data.glob("own*") if list(path.glob("part-*.jsonl"))):
-            codes.append(data / f"codes-{digest_codes(codec)}" / folder.name)
-            for done, total in prepare_codes(folder, codes[-1], codec):
-                logging.debug("codes of %s: part %d of %d", folder.name, done, total)
-    align_one = None if ear is None else partial(_align_one, ear, vocabulary)
-    return PreparedSounds(mels, codes, alignments, mishearings, align_one)
-
-
-def _align_one(ear: Ear, vocabulary: Vocabulary, mel: np.ndarray, text: str) -> np.ndarray | None:
-    return align_recordings(ear, vocabulary, [mel], [text])[0]
-
-
-def _find_writer(vocabulary: Vocabulary, ear: Ear | None, misheard_by: Path | None) -> tuple[Writer, str] | None:
-    """What mishears, and the digest of what decides how."""
-    if misheard_by is not None:
-        checkpoint = load_checkpoint(misheard_by)
-        if checkpoint.vocabulary.digest != vocabulary.digest:
-            raise ConfigError(f"{misheard_by} knows another vocabulary than the trunk; its mistakes can't be read")
-        return BothPasses(checkpoint.model, vocabulary), checkpoint.weights_digest[:16]
-    return None if ear is None else (EarAlone(ear), digest_ear(ear, vocabulary))
-
-
 def _find_levels(images: Path) -> tuple[int, ...]:
     found = find_images_folder(images)
     return () if found is None else ImageTokenizer.load(found).config.levels
@@ -292,66 +223,6 @@ def _find_levels(images: Path) -> tuple[int, ...]:
 def _find_audio_levels(codec: Path) -> tuple[int, ...]:
     found = find_codec_folder(codec)
     return () if found is None else load_codec(found).config.levels
-
-
-def _find_codec(folder: Path) -> Codec | None:
-    if (found := find_codec_folder(folder)) is not None:
-        return load_codec(found)
-    logging.warning("no codec in %s: learning everything but to speak", folder)
-    return None
-
-
-def _find_pictures(images: Path) -> ImageTokenizer | None:
-    if (found := find_images_folder(images)) is not None:
-        return ImageTokenizer.load(found)
-    logging.warning("no image tokenizer in %s: learning everything but to draw", images)
-    return None
-
-
-def _find_shape(run: Path) -> OmniConfig:
-    """That of a run, or of a checkpoint."""
-    if find_weights(run).name == WEIGHTS_NAME:
-        return OmniConfig.from_pretrained(run)
-    return PRESETS[json.loads((run / "config.json").read_text())["config"]["preset"]]()
-
-
-def pack(
-    *,
-    run: Path,
-    codec: Path,
-    images: Path,
-    second_pass: Path | None = None,
-    language: Path | None = None,
-    out: Path = Path("checkpoints/nano"),
-    card: Path | None = None,
-    speak_bias: float | None = None,
-) -> None:
-    """Write a checkpoint from the newest state of a run, finished or not, with the two tokenizers.
-
-    Args:
-        run: run directory of viva train omni; or a checkpoint, to give it another second pass or language model.
-        codec: folder of the speech codec.
-        images: folder of the image tokenizer.
-        second_pass: run of `viva train second-pass`, taught over this run's stem; else what the run has.
-        language: run of `viva train language`; else what the run has.
-        out: folder to write.
-        card: model card to put in as README.md.
-        speak_bias: how much these weights have to be pushed to answer in time (recipes/serve_foresight.py), else what the checkpoint
-            has, and 0 for a run; it can be changed in the checkpoint's config.json later.
-    """
-    model = load_trunk(run, _find_shape(run))
-    shape = model.config
-    vocabulary = load_vocabulary(run, num_text_ids=shape.num_text_ids, num_image_codes=shape.num_image_codes)
-    if second_pass is not None:
-        model.second_pass = load_second_pass(second_pass, shape, model.stem)
-    if language is not None:
-        load_language(language, model.scribe, vocabulary)
-    if speak_bias is not None:
-        model.config.speak_bias = speak_bias
-    text = card.read_text() if card is not None else ""
-    save_checkpoint(out, model, vocabulary, codec=_find_codec(codec), images=_find_pictures(images), card=text)
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{out}: {size / 1e6:.1f} MB from {find_weights(run).parent}")
 
 
 def read_mix(text: str) -> dict[str, float]:
