@@ -27,6 +27,7 @@ from vivavoce.media import resample
 from vivavoce.omni.answer import answer_all, answer_requests, load_omni, transcribe_all
 from vivavoce.omni.checkpoint import load_checkpoint
 from vivavoce.omni.engine_protocol import USER_RATE_HZ, AnswerRequest, Modality
+from vivavoce.omni.evals.cascade import type_what_is_heard
 from vivavoce.omni.evals.duplex import follow, summarise
 from vivavoce.omni.evals.judging import Judges
 from vivavoce.omni.evals.matrix import AnswerAll, FillSpeech, estimate_right, run_matrix, score_examples
@@ -85,6 +86,8 @@ class BarsOptions(Evaluation):
 
     items: int = 100
     """items of each task"""
+    cascade: bool = False
+    """only what is asked in speech, heard by the recogniser and typed to the model: what a cascade of the two would reach"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,8 @@ class MannersOptions(Evaluation):
 
     items: int = 100
     """held-out requests of each kind and modality"""
+    cascade: bool = False
+    """only what is asked in speech, heard by the recogniser and typed to the model: what a cascade of the two would reach"""
 
 
 def matrix(options: Annotated[MatrixOptions, tyro.conf.arg(name="")]) -> None:
@@ -134,10 +139,12 @@ def matrix(options: Annotated[MatrixOptions, tyro.conf.arg(name="")]) -> None:
 
 def bars(options: Annotated[BarsOptions, tyro.conf.arg(name="")]) -> None:
     """The tasks that the small world's bars are set on, each in its main modalities, on held-out items."""
-    ask, fill = _make_asker(options)
+    ask, fill = _make_asker(options, _load_recogniser() if options.cascade else None)
     judges = Judges(_find_recogniser(), DrawingJudge.load())
     report: list[dict[str, Any]] = []
     for name, task, given, wanted, bar in BARS:
+        if options.cascade and given != "audio":
+            continue
         examples = list(islice(iterate_task(task, given, wanted, "test", options.seed), options.items))
         estimate = estimate_right(score_examples(examples, ask, fill, judges)).to_json()
         report.append({"name": name, "task": task, "in": given, "out": wanted, "bar": bar, **estimate})
@@ -234,10 +241,10 @@ def turns(options: Annotated[TurnsOptions, tyro.conf.arg(name="")]) -> None:
 
 def manners(options: Annotated[MannersOptions, tyro.conf.arg(name="")]) -> None:
     """Whether it declines what it must and answers what it may, asked in text and in speech, answered in text."""
-    ask, fill = _make_asker(options)
+    ask, fill = _make_asker(options, _load_recogniser() if options.cascade else None)
     judges = Judges(None, DrawingJudge.load())
     report: dict[str, Any] = {}
-    for task, given in product(("decline", "allow"), ("text", "audio")):
+    for task, given in product(("decline", "allow"), ("audio",) if options.cascade else ("text", "audio")):
         examples = list(islice(iterate_task(task, given, "text", "test", options.seed), options.items))
         name = f"{task}, asked in {given}"
         report[name] = estimate_right(score_examples(examples, ask, fill, judges)).to_json()
@@ -245,15 +252,16 @@ def manners(options: Annotated[MannersOptions, tyro.conf.arg(name="")]) -> None:
     _write(options, report)
 
 
-def _make_asker(options: Evaluation) -> tuple[AnswerAll, FillSpeech]:
-    """How the checkpoint is asked, and how what is spoken becomes sound."""
+def _make_asker(options: Evaluation, hears_for_it: Recogniser | None = None) -> tuple[AnswerAll, FillSpeech]:
+    """How the checkpoint is asked, and how what is spoken becomes sound, or what the recogniser hears in that."""
     loaded, voices = load_omni(options.model), Renderings(options.renderings)
 
     def ask(conversations: Sequence[Conversation], outputs: frozenset[str]) -> Sequence[Message]:
         return answer_all(loaded, conversations, outputs=outputs, seed=options.seed)
 
     def fill(example: Example) -> Conversation:
-        return fill_speech(example, [voices.render(speech) for speech in example.speeches])
+        filled = fill_speech(example, [voices.render(speech) for speech in example.speeches])
+        return filled if hears_for_it is None else type_what_is_heard(filled, hears_for_it.transcribe)
 
     return ask, fill
 
@@ -265,10 +273,15 @@ def _choose_voice(split: str, text: str) -> str:
 
 def _find_recogniser() -> Recogniser | None:
     try:
-        resolve("whisper-tiny-en")
+        return _load_recogniser()
     except AssetError as error:
         print(f"no recogniser, so speech is ungraded: {error}")
         return None
+
+
+def _load_recogniser() -> Recogniser:
+    """Raises: AssetError if its weights can't be had."""
+    resolve("whisper-tiny-en")
     return Recogniser()
 
 
