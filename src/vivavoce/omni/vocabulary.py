@@ -173,7 +173,9 @@ def load_vocabulary(folder: Path, *, num_text_ids: int, num_image_codes: int) ->
     """
     path = folder / "tokenizer.json"
     if not path.exists():
-        raise CheckpointError(f"{folder} has no tokenizer.json; name a folder that `viva train omni` wrote")
+        raise CheckpointError(
+            f"{folder} has no tokenizer.json; name a checkpoint, a run or a folder of `viva train text`"
+        )
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.encode_special_tokens = True
     return Vocabulary(tokenizer=tokenizer, num_text_ids=num_text_ids, num_image_codes=num_image_codes)
