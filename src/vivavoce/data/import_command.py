@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import tyro
 from vivavoce.data.example import USER_RATE_HZ
 from vivavoce.data.loaders.audio_folder import Recording, list_recordings, read_recording
 from vivavoce.data.voices.shards import write_part
-from vivavoce.errors import ConfigError
+from vivavoce.errors import ConfigError, DataError
 from vivavoce.files import digest_json, write_json
 
 _PART_ITEMS = 200
@@ -31,9 +32,11 @@ def import_recordings(
 
     Args:
         folder: of recordings with transcripts: metadata.csv or .jsonl, LibriSpeech's listings, or a .txt beside each.
-        out: folder for the renderings; one that holds others is refused.
+        out: folder for the renderings; one that is there already is refused.
     """
     recordings = list_recordings(folder)
+    if not recordings:
+        raise DataError(f"{folder} lists no recordings; give at least one with its words")
     if out.exists():
         raise ConfigError(f"{out} is there already; name another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +54,7 @@ def import_recordings(
 def _read_items(folder: Path, recordings: Sequence[Recording]) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
     for one in recordings:
         audio = read_recording(one)
-        talker = one.path.parent.relative_to(folder).as_posix()
+        # a table may name recordings anywhere
+        talker = Path(os.path.relpath(one.path.parent, folder)).as_posix()
         samples = np.round(np.clip(audio.samples, -1, 1) * 32767).astype(np.int16)
         yield samples, {"text": audio.transcript, "voice": f"recorded {talker}", "rate_hz": USER_RATE_HZ}

@@ -232,3 +232,17 @@ def test_a_broken_recording_leaves_no_renderings(tmp_path: Path):
     with pytest.raises(DataError, match=r"b\.txt: .*b\.wav is not sound"):
         import_recordings(folder, out=tmp_path / "data" / "user-mine")
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_table_may_name_recordings_anywhere_and_an_empty_one_is_refused(tmp_path: Path):
+    make_real(tmp_path)
+    table = tmp_path / "table"
+    table.mkdir()
+    (table / "metadata.csv").write_text("file_name,text\n../recordings/ann/a.wav,hello\n")
+    import_recordings(table, out=tmp_path / "data" / "user-mine")
+    (item,) = Shards(tmp_path / "data" / "user-mine")
+    assert item.about["voice"] == "recorded ../recordings/ann"
+    (table / "metadata.csv").write_text("file_name,text\n")
+    with pytest.raises(DataError, match="lists no recordings"):
+        import_recordings(table, out=tmp_path / "data" / "user-none")
+    assert not (tmp_path / "data" / "user-none").exists()

@@ -19,7 +19,6 @@ from vivavoce.data.voices.shards import Shards
 from vivavoce.errors import ConfigError
 from vivavoce.files import digest_file
 from vivavoce.omni.checkpoint import (
-    WEIGHTS_NAME,
     find_codec_folder,
     find_images_folder,
     save_checkpoint,
@@ -135,7 +134,7 @@ def train(
         start_from="" if start_from is None else str(start_from),
         ear="" if ear is None else digest_file(find_weights(ear)),
         stem=stem,
-        misheard_by="" if misheard_by is None else digest_file(misheard_by / WEIGHTS_NAME),
+        misheard_by="" if misheard_by is None else digest_file(find_weights(misheard_by)),
         eye="" if eye is None else digest_file(find_weights(eye)),
         data=digest_data(data, codec, images),
         mix=mix,
